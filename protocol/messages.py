@@ -1,0 +1,417 @@
+"""Everything that nodes say to each other, as frozen values.
+
+- An :class:`Operation` must be ordered to count. It carries a nonce that makes it unique and the last tick at which it
+  is valid; replay is refused by the hashes seen within that time. Its signature covers the network id.
+- A :class:`LogBlock` orders operations; a :class:`Vote` supports one; a :class:`Certificate` is votes of more than two
+  thirds of the log stake.
+- A :class:`BlockBody` and a proof never travel by gossip: an operation names their hash, a request fetches the bytes.
+
+The order of kinds in :data:`Payload` is part of the encoding: new kinds go to the end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from protocol import signing
+from protocol.codec import decode, encode
+from protocol.signing import Domain, digest
+from protocol.types import (
+    Account,
+    Amount,
+    BasisPoints,
+    Beacon,
+    BlockHash,
+    BodyHash,
+    Claim,
+    Count,
+    Digest,
+    JobId,
+    NetworkId,
+    Nonce,
+    OperationHash,
+    Root,
+    Round,
+    Salt,
+    Signature,
+    Slot,
+    Tick,
+    TransferDigest,
+    TreeIndex,
+    VrfProof,
+)
+
+OPERATION_BYTES_MAX: Final = 40_000
+"""Largest signed operation, in bytes: a reveal of 256 leaves."""
+
+LOG_BLOCK_BYTES_MAX: Final = 512_000
+"""Largest signed log proposal, in bytes; fits one gossip message with room."""
+
+VOTE_BYTES_MAX: Final = 256
+"""Largest signed vote, in bytes."""
+
+TRANSFER_BYTES_MAX: Final = 256
+"""Largest signed transfer, in bytes."""
+
+BODY_BYTES_MAX: Final = 4_000_000
+"""Largest block body, in bytes: 256 leaves of 44 transfers at 170 bytes, with room."""
+
+NO_JOB: Final = JobId(bytes(32))
+"""Stands for the genesis where a job's parent is named."""
+
+
+# --- transfers and block bodies ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """A move of money inside the rollup.
+
+    ``amount`` goes to ``recipient``, ``fee`` leaves the rollup for the job's escrow, ``nonce`` must equal the sender's
+    count of transfers so far.
+    """
+
+    sender: Account
+    recipient: Account
+    amount: Amount
+    fee: Amount
+    nonce: Nonce
+
+
+@dataclass(frozen=True, slots=True)
+class SignedTransfer:
+    """A transfer with its sender's signature over it and the network id. Checked by every validator, not in circuit."""
+
+    transfer: Transfer
+    signature: Signature
+
+
+@dataclass(frozen=True, slots=True)
+class BlockBody:
+    """A rollup block's transfers, leaf by leaf."""
+
+    leaves: tuple[tuple[SignedTransfer, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LeafHeader:
+    """What a leaf's proof must show: digest and fee sum of its transfers, and the root after them."""
+
+    digest: TransferDigest
+    fees: Amount
+    to_root: Root
+
+
+@dataclass(frozen=True, slots=True)
+class BlockContent:
+    """A rollup block without its bytes: on which job it builds, its leaves, where its body is found."""
+
+    parent: JobId
+    from_root: Root
+    leaves: tuple[LeafHeader, ...]
+    body: BodyHash
+
+
+# --- operations ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A prover's word that it is there to be elected until tick ``until``, for ``capacity`` proofs at a time."""
+
+    capacity: Count
+    until: Tick
+
+
+@dataclass(frozen=True, slots=True)
+class BlockCommitment:
+    """A sequencer's hidden block proposal for ``round`` with its claim to lead it.
+
+    ``content`` is :func:`commitment_digest`; ``fee_split`` is the share of fees promised to provers.
+    """
+
+    round: Round
+    content: Digest
+    fee_split: BasisPoints
+    vrf_proof: VrfProof
+
+
+@dataclass(frozen=True, slots=True)
+class BlockReveal:
+    """The elected leader opens its commitment: this seals the block."""
+
+    round: Round
+    content: BlockContent
+    salt: Salt
+
+
+@dataclass(frozen=True, slots=True)
+class ProofRecord:
+    """The sender proved a tree node of a job. ``children`` are the claims a merge consumed, None for a leaf.
+
+    The proof's bytes are fetched by their hash; the hash is never the proof's identity, because proof bytes are not
+    deterministic. A record is known by job, index, sender and claim.
+    """
+
+    job: JobId
+    index: TreeIndex
+    claim: Claim
+    children: tuple[Claim, Claim] | None
+    proof: BodyHash
+
+
+@dataclass(frozen=True, slots=True)
+class VoteEvidence:
+    """Two votes of one validator in one slot for different blocks."""
+
+    first: SignedVote
+    second: SignedVote
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalEvidence:
+    """Two different headers signed by one proposer for one slot."""
+
+    first: SignedHeader
+    second: SignedHeader
+
+
+Payload: TypeAlias = (
+    Intent | BlockCommitment | BlockReveal | ProofRecord | VoteEvidence | ProposalEvidence
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A message that must be ordered to count."""
+
+    sender: Account
+    nonce: Nonce
+    valid_until: Tick
+    payload: Payload
+
+
+@dataclass(frozen=True, slots=True)
+class SignedOperation:
+    """An operation with its sender's signature over it and the network id."""
+
+    operation: Operation
+    signature: Signature
+
+
+# --- the log ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """``voter`` supports ``block`` in ``slot``; at most one a slot."""
+
+    voter: Account
+    slot: Slot
+    block: BlockHash
+
+
+@dataclass(frozen=True, slots=True)
+class SignedVote:
+    """A vote with its voter's signature over it and the network id."""
+
+    vote: Vote
+    signature: Signature
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """Signatures of voters for one block, sorted by account, that together hold more than two thirds of log stake."""
+
+    slot: Slot
+    block: BlockHash
+    signatures: tuple[tuple[Account, Signature], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LogHeader:
+    """Header of a log block.
+
+    :ivar certificate: makes the parent notarised; None only when the parent is the genesis.
+    :ivar vrf_proof: the proposer's lot for ``slot``.
+    :ivar operations: :func:`operations_digest` of the block's operations.
+    :ivar state: digest of the state after the last block that this block's own ancestors finalise.
+    """
+
+    slot: Slot
+    height: Tick
+    parent: BlockHash
+    certificate: Certificate | None
+    proposer: Account
+    vrf_proof: VrfProof
+    operations: Digest
+    state: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class SignedHeader:
+    """A header with its proposer's signature over it and the network id."""
+
+    header: LogHeader
+    signature: Signature
+
+
+@dataclass(frozen=True, slots=True)
+class LogBlock:
+    """A signed header with the operations it orders."""
+
+    signed: SignedHeader
+    operations: tuple[SignedOperation, ...]
+
+    @property
+    def header(self) -> LogHeader:
+        """The header without its signature."""
+        return self.signed.header
+
+
+@dataclass(frozen=True, slots=True)
+class CertifiedBlock:
+    """A log block with the certificate that makes it notarised."""
+
+    block: LogBlock
+    certificate: Certificate
+
+
+# --- jobs ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class JobHeader:
+    """Everything that a job's proofs and payments depend on; its digest is the job id.
+
+    :ivar network: binds the genesis, hence all parameters and both rules.
+    :ivar fee_split: share of the block's fees that goes to provers.
+    :ivar seed: randomness fixed after content, timing and pool were.
+    :ivar pool: digest of the frozen pool of provers.
+    """
+
+    network: NetworkId
+    round: Round
+    sequencer: Account
+    content: BlockContent
+    fee_split: BasisPoints
+    seed: Beacon
+    pool: Digest
+
+    @property
+    def leaf_count(self) -> int:
+        """Number of leaves of the proof tree."""
+        return len(self.content.leaves)
+
+    @property
+    def fees(self) -> Amount:
+        """Sum of the fees of all leaves."""
+        return Amount(sum(leaf.fees for leaf in self.content.leaves))
+
+    @property
+    def to_root(self) -> Root:
+        """Root after the whole block."""
+        return self.content.leaves[-1].to_root
+
+    def root_before(self, position: int) -> Root:
+        """Root before the leaf at ``position``; at ``leaf_count`` it is the root after the block."""
+        return self.content.leaves[position - 1].to_root if position else self.content.from_root
+
+
+# --- identities and signatures ---------------------------------------------------------------------------------
+
+
+def job_id(header: JobHeader) -> JobId:
+    """The job's identity: digest of its header."""
+    return JobId(digest(b"provnet/job/1", encode(header)))
+
+
+def block_hash(header: LogHeader) -> BlockHash:
+    """The log block's identity: digest of its header, which binds its operations."""
+    return BlockHash(digest(b"provnet/log-header/1", encode(header)))
+
+
+def operations_digest(operations: tuple[SignedOperation, ...]) -> Digest:
+    """Digest of a block's operations in order, signatures included."""
+    return Digest(digest(b"provnet/operations/1", *(encode(one) for one in operations)))
+
+
+def operation_hash(operation: Operation) -> OperationHash:
+    """The operation's identity, without its signature: re-signing the same operation makes no new one."""
+    return OperationHash(digest(b"provnet/operation-hash/1", encode(operation)))
+
+
+def body_hash(body: bytes) -> BodyHash:
+    """Name of bytes that travel by request."""
+    return BodyHash(digest(b"provnet/body/1", body))
+
+
+def commitment_digest(content: BlockContent, salt: Salt) -> Digest:
+    """What a sequencer commits to: its content, hidden by ``salt``."""
+    return Digest(digest(b"provnet/commitment/1", encode(content), salt))
+
+
+def sign_operation(seed: bytes, network: NetworkId, operation: Operation) -> SignedOperation:
+    """Sign with the sender's Ed25519 seed (32 bytes)."""
+    signature = signing.sign(seed, Domain.OPERATION, network, encode(operation))
+    return SignedOperation(operation, signature)
+
+
+def sign_transfer(seed: bytes, network: NetworkId, transfer: Transfer) -> SignedTransfer:
+    """Sign with the sender's Ed25519 seed (32 bytes)."""
+    return SignedTransfer(transfer, signing.sign(seed, Domain.TRANSFER, network, encode(transfer)))
+
+
+def sign_vote(seed: bytes, network: NetworkId, vote: Vote) -> SignedVote:
+    """Sign with the voter's Ed25519 seed (32 bytes)."""
+    return SignedVote(vote, signing.sign(seed, Domain.LOG_VOTE, network, encode(vote)))
+
+
+def sign_header(seed: bytes, network: NetworkId, header: LogHeader) -> SignedHeader:
+    """Sign with the proposer's Ed25519 seed (32 bytes)."""
+    return SignedHeader(header, signing.sign(seed, Domain.LOG_PROPOSAL, network, encode(header)))
+
+
+def operation_is_signed(network: NetworkId, signed: SignedOperation) -> bool:
+    """Whether the sender signed this operation for this network."""
+    operation = signed.operation
+    return signing.verify(
+        operation.sender, Domain.OPERATION, network, encode(operation), signed.signature
+    )
+
+
+def transfer_is_signed(network: NetworkId, signed: SignedTransfer) -> bool:
+    """Whether the sender signed this transfer for this network."""
+    transfer = signed.transfer
+    return signing.verify(
+        transfer.sender, Domain.TRANSFER, network, encode(transfer), signed.signature
+    )
+
+
+def vote_is_signed(network: NetworkId, signed: SignedVote) -> bool:
+    """Whether the voter signed this vote for this network."""
+    vote = signed.vote
+    return signing.verify(vote.voter, Domain.LOG_VOTE, network, encode(vote), signed.signature)
+
+
+def header_is_signed(network: NetworkId, signed: SignedHeader) -> bool:
+    """Whether the proposer signed this header for this network."""
+    header = signed.header
+    return signing.verify(
+        header.proposer, Domain.LOG_PROPOSAL, network, encode(header), signed.signature
+    )
+
+
+def certificate_votes(certificate: Certificate) -> tuple[SignedVote, ...]:
+    """The votes that a certificate stands for."""
+    return tuple(
+        SignedVote(Vote(voter, certificate.slot, certificate.block), signature)
+        for voter, signature in certificate.signatures
+    )
+
+
+def decode_body(payload: bytes) -> BlockBody:
+    """A block body from its bytes. Raises :class:`~protocol.errors.Refused`."""
+    body: BlockBody = decode(BlockBody, payload, size_max=BODY_BYTES_MAX)
+    return body
