@@ -1,20 +1,20 @@
 """Signatures and digests that cannot be mistaken for each other.
 
-Problem. One key signs messages of several kinds. A signature of one kind, or of one network, must never pass
-for another, and two different messages must never be signed as the same bytes.
+Problem. One key signs messages of several kinds. A signature of one kind, or of one network, must
+never pass for another, and two different messages must never be signed as the same bytes.
 
-Rules. What is signed is ``digest(domain, network, message)``. A digest is BLAKE2b-256 (RFC 7693) of its
-parts, the tag first, each preceded by its length in eight little-endian bytes: the sequence of parts
-can be read back from the framed bytes, so different parts are never framed alike. Signatures are Ed25519
-(RFC 8032).
+Rules. What is signed is ``digest(domain, network, message)``. A digest is BLAKE2b-256 (RFC 7693) of
+its parts, the tag first, each preceded by its length in eight little-endian bytes: the sequence of
+parts can be read back from the framed bytes, so different parts are never framed alike. Signatures
+are Ed25519 (RFC 8032).
 
-Deviations. Stricter than RFC 8032: an account that is of low order, or not the canonical encoding of a
-point's y coordinate, is refused. With an account of low order anybody can make a signature that fits
-many messages, and OpenSSL accepts it ("Taming the many EdDSAs", eprint 2020/1244).
+Deviations. Stricter than RFC 8032: an account of low order, or whose y coordinate is not reduced, is
+refused. For an account of low order anybody can make a signature that fits many messages, and
+OpenSSL accepts it ("Taming the many EdDSAs", eprint 2020/1244).
 
-Properties. Pure, deterministic, and :func:`verify` is total. A third party cannot turn a signature into
-another one of the same message; the owner of the key can make as many as it likes, so a signature
-is no identifier and no randomness.
+Properties. Pure, deterministic, and :func:`verify` is total. A third party cannot turn a signature
+into another one of the same message; the owner of the key can make as many as it likes, so a
+signature is no identifier and no randomness.
 """
 
 from __future__ import annotations
@@ -30,10 +30,8 @@ from protocol.types import LENGTHS, Account, Digest, NetworkId, Signature
 
 _FIELD_PRIME: Final = 2**255 - 19
 _SIGN_BIT: Final = 1 << 255
-_ORDER_8_Y: Final = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD83D3D706A17C7
-_LOW_ORDER_YS: Final = frozenset(
-    {0, 1, _FIELD_PRIME - 1, _ORDER_8_Y, _FIELD_PRIME - _ORDER_8_Y}
-)
+_ORDER_8_Y: Final = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
+_LOW_ORDER_YS: Final = frozenset({0, 1, _FIELD_PRIME - 1, _ORDER_8_Y, _FIELD_PRIME - _ORDER_8_Y})
 """The y coordinates of the eight points whose order divides the cofactor."""
 
 _LENGTH_BYTES: Final = 8
@@ -85,8 +83,8 @@ def verify(
 ) -> bool:
     """Whether ``signature`` is ``account``'s for this domain, network and message.
 
-    Total: False, never an exception, for any bytes as account and signature. False also for accounts that
-    are of low order or not canonical.
+    Total: False, never an exception, for any bytes as account and signature. False also for
+    accounts of low order and accounts whose y coordinate is not reduced.
     """
     if not _is_account(account):
         return False

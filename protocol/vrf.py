@@ -1,8 +1,8 @@
 """Verifiable randomness: outputs that their owner cannot choose and everybody can check.
 
-Problem. The proposer of a log block must contribute randomness that it could not pick freely. An Ed25519
-signature does not serve, because a signer can make many valid signatures of one message; an ECVRF
-output is unique for a key and an input.
+Problem. The proposer of a log block must contribute randomness that it could not pick freely. An
+Ed25519 signature does not serve, because a signer can make many valid signatures of one message; an
+ECVRF output is unique for a key and an input.
 
 Rules. ECVRF-EDWARDS25519-SHA512-TAI, RFC 9381 (section 5, cipher suite 0x03 of section 5.5), on the
 group operations of libsodium. Only the output is randomness: a proof can be remade by its owner.
@@ -71,7 +71,7 @@ def prove(seed: bytes, alpha: bytes) -> tuple[VrfProof, VrfOutput]:
 
 
 def verify(key: VrfKey, alpha: bytes, proof: VrfProof) -> VrfOutput | None:
-    """The output that ``proof`` proves for ``key`` and ``alpha`` (RFC 9381, section 5.3), else None.
+    """The output which ``proof`` proves for this key and input (RFC 9381, section 5.3), or None.
 
     Total: any bytes may be given. None for a wrong length, a key or Gamma that is not the canonical
     encoding of a point of prime order, a response of the group order or more, and a false proof.
@@ -84,7 +84,9 @@ def verify(key: VrfKey, alpha: bytes, proof: VrfProof) -> VrfOutput | None:
         return None
     hashed = _hash_to_curve(key, alpha)
     try:
-        commitments = _commitments(key, hashed, gamma, int.from_bytes(challenge, "little"), response)
+        commitments = _commitments(
+            key, hashed, gamma, int.from_bytes(challenge, "little"), response
+        )
     except GroupError:
         return None
     return _output(gamma) if _challenge(key, hashed, gamma, *commitments) == challenge else None
@@ -110,7 +112,7 @@ def _hash_to_curve(key: bytes, alpha: bytes) -> bytes:
 
 
 def _candidate(encoded: bytes) -> bytes | None:
-    """Eight times the point that ``encoded`` names, None when there is none or it is of low order."""
+    """Eight times the point that ``encoded`` names; None when there is none, or of low order."""
     try:
         canonical = bindings.crypto_core_ed25519_add(encoded, _IDENTITY)
     except GroupError:
@@ -129,12 +131,10 @@ def _clear_cofactor(point: bytes) -> bytes:
 def _commitments(
     key: bytes, hashed: bytes, gamma: bytes, challenge: int, response: int
 ) -> tuple[bytes, bytes]:
-    """``U = sB - cY`` and ``V = sH - c Gamma``; raises GroupError for points and scalars refused."""
+    """``U = sB - cY`` and ``V = sH - c Gamma``; raises GroupError for what libsodium refuses."""
     return (
         bindings.crypto_core_ed25519_sub(_multiply_base(response), _multiply(challenge, key)),
-        bindings.crypto_core_ed25519_sub(
-            _multiply(response, hashed), _multiply(challenge, gamma)
-        ),
+        bindings.crypto_core_ed25519_sub(_multiply(response, hashed), _multiply(challenge, gamma)),
     )
 
 
@@ -143,9 +143,7 @@ def _challenge(*points: bytes) -> bytes:
 
 
 def _output(gamma: bytes) -> VrfOutput:
-    return VrfOutput(
-        hashlib.sha512(_SUITE + _OUTPUT + _clear_cofactor(gamma) + _END).digest()
-    )
+    return VrfOutput(hashlib.sha512(_SUITE + _OUTPUT + _clear_cofactor(gamma) + _END).digest())
 
 
 def _multiply(scalar: int, point: bytes) -> bytes:
