@@ -8,9 +8,9 @@ its parts, the tag first, each preceded by its length in eight little-endian byt
 parts can be read back from the framed bytes, so different parts are never framed alike. Signatures
 are Ed25519 (RFC 8032).
 
-Deviations. Stricter than RFC 8032: an account of low order, or whose y coordinate is not reduced, is
-refused. For an account of low order anybody can make a signature that fits many messages, and
-OpenSSL accepts it ("Taming the many EdDSAs", eprint 2020/1244).
+Deviations. Stricter than RFC 8032: an account of low order is refused, and one whose y coordinate
+is not reduced. For an account of low order anybody can make a signature that fits many messages,
+and OpenSSL accepts it ("Taming the many EdDSAs", eprint 2020/1244).
 
 Properties. Pure, deterministic, and :func:`verify` is total. A third party cannot turn a signature
 into another one of the same message; the owner of the key can make as many as it likes, so a

@@ -56,8 +56,13 @@ def decode(encoded: bytes) -> Point | None:
     return (x if x & 1 == sign else PRIME - x), y
 
 
-BASE = decode(bytes.fromhex("58" + "66" * 31))
-assert BASE is not None
+def known_point(encoded: bytes) -> Point:
+    point = decode(encoded)
+    assert point is not None
+    return point
+
+
+BASE = known_point(bytes.fromhex("58" + "66" * 31))
 
 
 def secret_scalar(seed: bytes) -> int:
