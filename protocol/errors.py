@@ -25,6 +25,24 @@ class Reason(Enum):
     DUPLICATE = "the same message was seen before"
     EXPIRED = "the message's last valid tick has passed"
     VALID_TOO_LONG = "the message wants to stay valid for more than one epoch"
+    # transfers
+    SELF_TRANSFER = "the transfer's sender is its recipient"
+    FEE_TOO_HIGH = "the transfer's fee is larger than a proof can hold"
+    STALE_NONCE = "the transfer's nonce was used before"
+    NONCE_TOO_FAR = "the transfer's nonce is too far ahead of its sender's account"
+    CANNOT_PAY = "the sender cannot pay for this transfer and those it has waiting"
+    FEE_BUMP_TOO_LOW = "a waiting transfer is replaced only by one with a clearly higher fee"
+    POOL_FULL = "the pool is full of transfers that are worth at least as much"
+    # block bodies
+    BAD_LEAF_COUNT = "the block's number of leaves is not a power of two up to 256"
+    WRONG_STATE_BEFORE = "the block does not start from the state's root"
+    WRONG_BODY = "the body does not have the hash that the block's content names"
+    WRONG_LEAF_COUNT = "the body does not have as many leaves as the block's content"
+    LEAF_TOO_FULL = "a leaf of the body holds more transfers than a proof can"
+    NOT_EXECUTABLE = "a transfer of the body cannot be applied to the state"
+    WRONG_TRANSFER_DIGEST = "a leaf's digest is not that of its transfers"
+    WRONG_FEES = "a leaf's fees are not the sum of those of its transfers"
+    WRONG_STATE_AFTER = "a leaf's root is not that of the state after its transfers"
 
 
 class Refused(Exception):
