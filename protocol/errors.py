@@ -25,6 +25,15 @@ class Reason(Enum):
     DUPLICATE = "the same message was seen before"
     EXPIRED = "the message's last valid tick has passed"
     VALID_TOO_LONG = "the message wants to stay valid for more than one epoch"
+    # ordering
+    NOT_A_VALIDATOR = "the sender has no log stake"
+    FUTURE_SLOT = "the slot has not begun"
+    PAST_SLOT = "the slot is so long over that only a certified block could still count"
+    WRONG_SLOT = "a block's slot comes after its parent's, and a vote's slot is its block's"
+    WRONG_HEIGHT = "the height is not the parent's plus one"
+    WRONG_OPERATIONS = "the operations are not those that the header names"
+    BAD_CERTIFICATE = "the certificate does not prove that its block is notarised"
+    OFF_FINAL_CHAIN = "the block does not extend the last final block"
     # transfers
     SELF_TRANSFER = "the transfer's sender is its recipient"
     FEE_TOO_HIGH = "the transfer's fee is larger than a proof can hold"
