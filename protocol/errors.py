@@ -43,10 +43,10 @@ class Reason(Enum):
     FEE_BUMP_TOO_LOW = "a waiting transfer is replaced only by one with a clearly higher fee"
     POOL_FULL = "the pool is full of transfers that are worth at least as much"
     # block bodies
-    BAD_LEAF_COUNT = "the block's number of leaves is not a power of two up to 256"
+    WRONG_LEAF_COUNT = "the number of leaves is not a power of two up to 256"
     WRONG_STATE_BEFORE = "the block does not start from the state's root"
     WRONG_BODY = "the body does not have the hash that the block's content names"
-    WRONG_LEAF_COUNT = "the body does not have as many leaves as the block's content"
+    BODY_LEAF_COUNT = "the body does not have as many leaves as the block's content"
     LEAF_TOO_FULL = "a leaf of the body holds more transfers than a proof can"
     NOT_EXECUTABLE = "a transfer of the body cannot be applied to the state"
     WRONG_TRANSFER_DIGEST = "a leaf's digest is not that of its transfers"
