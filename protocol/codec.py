@@ -1,17 +1,23 @@
 """Canonical bytes for frozen dataclasses.
 
-The problem: hashes and signatures need one encoding per value, and a decoder faces hostile bytes. The rules:
+The problem: hashes and signatures need one encoding per value, and a decoder faces hostile bytes.
+The rules:
 
-- A dataclass is a msgpack array of its fields, in order. A union of dataclasses is ``[kind, fields]``, where ``kind``
-  is the class's place in the union. There are no maps, floats, extensions or strings of unbounded length.
-- Every field has a type from ``protocol.types`` (its bound or length holds), or is ``bool``, ``T | None``,
-  ``tuple[T, ...]`` with at most :data:`ITEMS_MAX` items, ``bytes`` of at most :data:`BYTES_MAX`, another dataclass,
-  an ``Enum`` of text values, or a ``tuple[A, B]`` of fixed length.
-- Decoding checks the size first, unpacks with every limit of msgpack set, checks each field, and re-encodes: bytes
-  that are not the canonical encoding of what they decode to are refused.
+- A dataclass is a msgpack array of its fields, in order. A union of dataclasses is
+  ``[kind, fields]``, where ``kind`` is the class's place in the union. There are no maps, floats,
+  extensions or strings of unbounded length.
+- Every field has a type from ``protocol.types`` (its bound or length holds), or is ``bool``,
+  ``T | None``, ``tuple[T, ...]`` with at most :data:`ITEMS_MAX` items, ``bytes`` of at most
+  :data:`BYTES_MAX`, ``str`` of at most :data:`TEXT_MAX`, another dataclass, an ``Enum`` of text
+  values, or a ``tuple[A, B]`` of fixed length.
+- Decoding checks the size first, then reads one array header or plain value at a time, as the type
+  asks for, with every limit of msgpack set, and re-encodes: bytes that are not the canonical
+  encoding of what they decode to are refused.
 
-Property: for all bytes, :func:`decode` returns a value whose :func:`encode` is those bytes, or raises
-:class:`~protocol.errors.Refused`; nothing else.
+Properties. For all bytes, :func:`decode` returns a value whose :func:`encode` is those bytes, or
+raises :class:`~protocol.errors.Refused`; nothing else. Nothing is built that the type has no place
+for: a claimed length allocates nothing, nesting is as deep as the type, and the first wrong byte
+ends the work.
 """
 
 from __future__ import annotations
@@ -21,10 +27,11 @@ import types
 import typing
 from collections.abc import Callable
 from enum import Enum
-from functools import lru_cache
+from functools import cache
+from operator import attrgetter
 from typing import Any, Final, TypeVar, Union, get_args, get_origin
 
-import msgpack
+import msgpack  # type: ignore[import-untyped]
 
 from protocol.errors import Reason, Refused
 from protocol.types import BOUNDS, LENGTHS
@@ -38,117 +45,173 @@ TEXT_MAX: Final = 64
 ITEMS_MAX: Final = 4096
 """Most items of one array."""
 
-DEPTH_MAX: Final = 12
-"""Deepest nesting of arrays that any message type uses."""
-
 T = TypeVar("T")
 
+_LONGEST: Final = max(BYTES_MAX, *LENGTHS.values())
+_NIL: Final = b"\xc0"
+
+
+class _Source:
+    """Reads a payload piece by piece.
+
+    :ivar count: the next piece, an array's header: how many items follow.
+    :ivar value: the next piece, anything that holds no further pieces.
+    """
+
+    __slots__ = ("_payload", "_tell", "count", "value")
+
+    def __init__(self, payload: bytes) -> None:
+        unpacker = msgpack.Unpacker(
+            raw=False,
+            strict_map_key=True,
+            max_buffer_size=len(payload),
+            max_str_len=TEXT_MAX,
+            max_bin_len=_LONGEST,
+            max_array_len=0,
+            max_map_len=0,
+            max_ext_len=0,
+        )
+        unpacker.feed(payload)
+        self._payload = payload
+        self._tell = unpacker.tell
+        self.count = unpacker.read_array_header
+        self.value = unpacker.unpack
+
+    def starts_with_nil(self) -> bool:
+        """Whether the next piece is nil."""
+        place = self._tell()
+        return self._payload[place : place + 1] == _NIL
+
+
 _Pack = Callable[[Any], Any]
-_Unpack = Callable[[Any], Any]
+_Read = Callable[[_Source], Any]
 
 
 class _Form:
-    """How one type becomes plain msgpack values and back."""
+    """How one type becomes plain msgpack values, and is read back."""
 
-    __slots__ = ("pack", "unpack")
+    __slots__ = ("pack", "read")
 
-    def __init__(self, pack: _Pack, unpack: _Unpack) -> None:
+    def __init__(self, pack: _Pack, read: _Read) -> None:
         self.pack = pack
-        self.unpack = unpack
+        self.read = read
 
 
-def _shape(condition: bool, detail: str) -> None:
-    if not condition:
-        raise Refused(Reason.WRONG_SHAPE, detail)
+def _wrong(detail: str) -> Refused:
+    return Refused(Reason.WRONG_SHAPE, detail)
 
 
-def _identity(value: Any) -> Any:
-    return value
+def _scalar(accepts: Callable[[Any], bool], detail: str) -> _Form:
+    def pack(value: Any) -> Any:
+        if not accepts(value):
+            raise _wrong(detail)
+        return value
+
+    def read(source: _Source) -> Any:
+        value = source.value()
+        if not accepts(value):
+            raise _wrong(detail)
+        return value
+
+    return _Form(pack, read)
 
 
 def _number(name: str, largest: int) -> _Form:
-    def unpack(raw: Any) -> int:
-        _shape(type(raw) is int and 0 <= raw <= largest, f"{name} is an integer from 0 to {largest}")
-        return typing.cast(int, raw)
-
-    return _Form(unpack, unpack)
+    return _scalar(
+        lambda value: type(value) is int and 0 <= value <= largest,
+        f"{name} is an integer from 0 to {largest}",
+    )
 
 
 def _fixed_bytes(name: str, length: int) -> _Form:
-    def unpack(raw: Any) -> bytes:
-        _shape(type(raw) is bytes and len(raw) == length, f"{name} has {length} bytes")
-        return typing.cast(bytes, raw)
-
-    return _Form(unpack, unpack)
+    return _scalar(
+        lambda value: type(value) is bytes and len(value) == length, f"{name} has {length} bytes"
+    )
 
 
 def _free_bytes() -> _Form:
-    def unpack(raw: Any) -> bytes:
-        _shape(type(raw) is bytes and len(raw) <= BYTES_MAX, f"bytes, at most {BYTES_MAX}")
-        return typing.cast(bytes, raw)
-
-    return _Form(unpack, unpack)
+    return _scalar(
+        lambda value: type(value) is bytes and len(value) <= BYTES_MAX,
+        f"bytes, at most {BYTES_MAX}",
+    )
 
 
 def _text() -> _Form:
-    def unpack(raw: Any) -> str:
-        _shape(type(raw) is str and len(raw.encode()) <= TEXT_MAX, f"text, at most {TEXT_MAX} bytes")
-        return typing.cast(str, raw)
-
-    return _Form(unpack, unpack)
+    return _scalar(
+        lambda value: type(value) is str and len(value.encode()) <= TEXT_MAX,
+        f"text, at most {TEXT_MAX} bytes",
+    )
 
 
 def _boolean() -> _Form:
-    def unpack(raw: Any) -> bool:
-        _shape(type(raw) is bool, "a truth value")
-        return typing.cast(bool, raw)
-
-    return _Form(unpack, unpack)
+    return _scalar(lambda value: type(value) is bool, "a truth value")
 
 
 def _enumeration(kind: type[Enum]) -> _Form:
     members = {member.value: member for member in kind}
-
-    def unpack(raw: Any) -> Enum:
-        _shape(type(raw) is str and raw in members, f"one of {sorted(members)}")
-        return members[raw]
-
-    return _Form(lambda member: member.value, unpack)
+    text = _scalar(
+        lambda value: type(value) is str and value in members, f"one of {sorted(members)}"
+    )
+    return _Form(lambda member: member.value, lambda source: members[text.read(source)])
 
 
 def _optional(inner: _Form) -> _Form:
     return _Form(
         lambda value: None if value is None else inner.pack(value),
-        lambda raw: None if raw is None else inner.unpack(raw),
+        lambda source: source.value() if source.starts_with_nil() else inner.read(source),
     )
 
 
 def _sequence(inner: _Form) -> _Form:
-    pack_one, unpack_one = inner.pack, inner.unpack
+    pack_one, read_one = inner.pack, inner.read
 
-    def unpack(raw: Any) -> tuple[Any, ...]:
-        _shape(type(raw) is list and len(raw) <= ITEMS_MAX, f"an array of at most {ITEMS_MAX}")
-        return tuple(unpack_one(one) for one in raw)
-
-    return _Form(lambda value: [pack_one(one) for one in value], unpack)
-
-
-def _row(forms: list[_Form], build: Callable[..., Any], parts: Callable[[Any], Any], name: str) -> _Form:
-    def unpack(raw: Any) -> Any:
-        _shape(type(raw) is list and len(raw) == len(forms), f"{name} has {len(forms)} fields")
-        return build(*(form.unpack(one) for form, one in zip(forms, raw, strict=True)))
+    def checked(count: int) -> int:
+        if count > ITEMS_MAX:
+            raise _wrong(f"an array of at most {ITEMS_MAX}")
+        return count
 
     def pack(value: Any) -> list[Any]:
-        return [form.pack(one) for form, one in zip(forms, parts(value), strict=True)]
+        checked(len(value))
+        return [pack_one(one) for one in value]
 
-    return _Form(pack, unpack)
+    def read(source: _Source) -> tuple[Any, ...]:
+        return tuple([read_one(source) for _ in range(checked(source.count()))])
+
+    return _Form(pack, read)
+
+
+def _row(
+    forms: list[_Form], build: Callable[..., Any], parts: Callable[[Any], Any], name: str
+) -> _Form:
+    packs, reads = [form.pack for form in forms], [form.read for form in forms]
+
+    def pack(value: Any) -> list[Any]:
+        return [pack_one(one) for pack_one, one in zip(packs, parts(value), strict=True)]
+
+    def read(source: _Source) -> Any:
+        if source.count() != len(reads):
+            raise _wrong(f"{name} has {len(reads)} fields")
+        return build(*[read_one(source) for read_one in reads])
+
+    return _Form(pack, read)
 
 
 def _record(kind: type[Any]) -> _Form:
     hints = typing.get_type_hints(kind)
     names = [field.name for field in dataclasses.fields(kind)]
     forms = [_form(hints[name]) for name in names]
-    return _row(forms, kind, lambda value: (getattr(value, name) for name in names), kind.__name__)
+    return _row(forms, kind, _fields_of(names), kind.__name__)
+
+
+def _fields_of(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
+    """Reads the fields of a dataclass; attrgetter makes a tuple of two and more only."""
+    if len(names) > 1:
+        return attrgetter(*names)
+    return lambda value: tuple(getattr(value, name) for name in names)
+
+
+def _group(*parts: Any) -> tuple[Any, ...]:
+    return parts
 
 
 def _choice(kinds: tuple[Any, ...]) -> _Form:
@@ -159,14 +222,15 @@ def _choice(kinds: tuple[Any, ...]) -> _Form:
         place = places[type(value)]
         return [place, forms[place].pack(value)]
 
-    def unpack(raw: Any) -> Any:
-        _shape(type(raw) is list and len(raw) == 2, "a kind and its fields")
-        place, fields = raw
+    def read(source: _Source) -> Any:
+        if source.count() != 2:
+            raise _wrong("a kind and its fields")
+        place = source.value()
         if type(place) is not int or not 0 <= place < len(forms):
-            raise Refused(Reason.UNKNOWN_KIND, f"kind {place!r}"[:TEXT_MAX])
-        return forms[place].unpack(fields)
+            raise Refused(Reason.UNKNOWN_KIND, f"kind {place!r}")
+        return forms[place].read(source)
 
-    return _Form(pack, unpack)
+    return _Form(pack, read)
 
 
 def _composite(hint: Any) -> _Form:
@@ -178,14 +242,14 @@ def _composite(hint: Any) -> _Form:
     if origin is tuple and arguments[-1] is Ellipsis:
         return _sequence(_form(arguments[0]))
     if origin is tuple:
-        return _row([_form(one) for one in arguments], lambda *parts: parts, _identity, "a group")
+        return _row([_form(one) for one in arguments], _group, lambda value: value, "a group")
     raise TypeError(f"no canonical form for {hint!r}")
 
 
 _PLAIN: Final = {bool: _boolean, bytes: _free_bytes, str: _text}
 
 
-@lru_cache(maxsize=None)
+@cache
 def _form(hint: Any) -> _Form:
     if hint in BOUNDS:
         return _number(hint.__name__, BOUNDS[hint])
@@ -206,44 +270,26 @@ def encode(value: Any, kind: Any = None) -> bytes:
     :param kind: the type to encode as; needed when it is a union, otherwise the value's own class.
     :raises Refused: when a field is out of its range, which is our bug if the value is ours.
     """
-    plain = _form(type(value) if kind is None else kind).pack(value)
-    return typing.cast(bytes, msgpack.packb(plain, use_bin_type=True))
+    hint: Any = type(value) if kind is None else kind
+    return typing.cast(bytes, msgpack.packb(_form(hint).pack(value), use_bin_type=True))
 
 
 def decode(kind: type[T] | Any, payload: bytes, *, size_max: int) -> Any:
     """The value of type ``kind`` that ``payload`` encodes.
 
     :param size_max: largest acceptable payload, in bytes.
-    :raises Refused: TOO_LARGE, NOT_CANONICAL, WRONG_SHAPE or UNKNOWN_KIND; never anything else for any bytes.
+    :raises Refused: TOO_LARGE, NOT_CANONICAL (also for bytes missing or left over), WRONG_SHAPE or
+        UNKNOWN_KIND; never anything else for any bytes.
     """
     if len(payload) > size_max:
         raise Refused(Reason.TOO_LARGE, f"{len(payload)} bytes, at most {size_max}")
-    value = _form(kind).unpack(_plain(payload))
-    if encode(value, kind) != payload:
+    hint: Any = kind
+    try:
+        value = _form(hint).read(_Source(payload))
+    except msgpack.OutOfData:
+        raise Refused(Reason.NOT_CANONICAL, "the bytes end too early") from None
+    except ValueError as failure:  # msgpack's own limits, and text that is not UTF-8
+        raise Refused(Reason.WRONG_SHAPE, type(failure).__name__) from None
+    if encode(value, hint) != payload:
         raise Refused(Reason.NOT_CANONICAL)
     return value
-
-
-def _plain(payload: bytes) -> Any:
-    try:
-        plain = msgpack.unpackb(
-            payload,
-            raw=False,
-            strict_map_key=True,
-            max_str_len=TEXT_MAX,
-            max_bin_len=128,
-            max_array_len=min(ITEMS_MAX, len(payload)),
-            max_map_len=0,
-            max_ext_len=0,
-        )
-    except (ValueError, RecursionError, MemoryError) as failure:
-        raise Refused(Reason.NOT_CANONICAL, type(failure).__name__) from None
-    if _depth_exceeds(plain, DEPTH_MAX):
-        raise Refused(Reason.WRONG_SHAPE, f"nested deeper than {DEPTH_MAX}")
-    return plain
-
-
-def _depth_exceeds(plain: Any, limit: int) -> bool:
-    if type(plain) is not list:
-        return False
-    return limit == 0 or any(_depth_exceeds(one, limit - 1) for one in plain)

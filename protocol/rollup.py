@@ -118,12 +118,12 @@ def _decoded_body(
 ) -> BlockBody:
     leaf_count = len(content.leaves)
     size_max = body_bytes_max(leaf_count, backend.leaf_transfers)
-    _demand(is_leaf_count(leaf_count), Reason.BAD_LEAF_COUNT)
+    _demand(is_leaf_count(leaf_count), Reason.WRONG_LEAF_COUNT)
     _demand(content.from_root == state.root, Reason.WRONG_STATE_BEFORE)
     _demand(len(body) <= size_max, Reason.TOO_LARGE)
     _demand(body_hash(body) == content.body, Reason.WRONG_BODY)
     decoded: BlockBody = decode(BlockBody, body, size_max=size_max)
-    _demand(len(decoded.leaves) == leaf_count, Reason.WRONG_LEAF_COUNT)
+    _demand(len(decoded.leaves) == leaf_count, Reason.BODY_LEAF_COUNT)
     fullest = max(len(leaf) for leaf in decoded.leaves)
     _demand(fullest <= backend.leaf_transfers, Reason.LEAF_TOO_FULL)
     return decoded
