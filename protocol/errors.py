@@ -1,8 +1,8 @@
 """Why something is refused, as data.
 
-One enum of reasons with a sentence each. ``Refused`` carries a reason out of code that reads what somebody else
-wrote: it is the only exception that foreign bytes can cause. A broken invariant of ours is an AssertionError and is
-never turned into a refusal.
+One enum of reasons with a sentence each. ``Refused`` carries a reason out of code that reads what
+somebody else wrote: it is the only exception that foreign bytes can cause. A broken invariant of
+ours is an AssertionError and is never turned into a refusal.
 """
 
 from __future__ import annotations
@@ -34,6 +34,38 @@ class Reason(Enum):
     WRONG_OPERATIONS = "the operations are not those that the header names"
     BAD_CERTIFICATE = "the certificate does not prove that its block is notarised"
     OFF_FINAL_CHAIN = "the block does not extend the last final block"
+    # genesis
+    MALFORMED_GENESIS = "the genesis cannot be read"
+    CONTRADICTORY_GENESIS = "the genesis contradicts itself"
+    UNKNOWN_RULE = "there is no such rule"
+    # ledger and registration
+    FEE_UNPAYABLE = "the sender cannot pay the operation's fee"
+    NO_PROVER_STAKE = "the sender has no prover stake, or less than one unit"
+    NOT_A_SEQUENCER = "the sender has less sequencer stake than a sequencer needs"
+    UNHANDLED_KIND = "neither rule of this network handles this kind of operation"
+    # sequencing
+    WRONG_ROUND = "the round is over, not open yet, or in another phase"
+    ALREADY_COMMITTED = "the sequencer has already committed to this round"
+    NOT_THE_LEADER = "somebody else leads the round"
+    ALREADY_REVEALED = "the round's block is sealed already"
+    WRONG_REVEAL = "the reveal does not match the commitment"
+    WRONG_PARENT = "the block does not build on the head of the rollup"
+    # proving
+    EMPTY_INTENT = "the intent offers no capacity or has passed already"
+    UNKNOWN_JOB = "the job is not open"
+    NO_SUCH_TREE_NODE = "the job's tree has no such tree node"
+    ALREADY_RECORDED = "a proof of this tree node is recorded already"
+    NO_RIGHT = "the sender holds no right to this tree node"
+    TOO_EARLY = "the minimal proving time has not passed"
+    INPUTS_MISSING = "the children of this merge are not recorded yet"
+    WRONG_CHILDREN = "the claim does not build on the recorded claims of the children"
+    # evidence
+    NOT_EVIDENCE = "the two messages do not contradict each other"
+    ALREADY_PUNISHED = "this fault was punished before"
+    EVIDENCE_TOO_OLD = "the fault is older than evidence may be"
+    # bodies and proofs
+    BODY_MISSING = "the bytes that the message names could not be fetched"
+    INVALID_PROOF = "the proof does not prove the statement it was announced for"
     # transfers
     SELF_TRANSFER = "the transfer's sender is its recipient"
     FEE_TOO_HIGH = "the transfer's fee is larger than a proof can hold"

@@ -1,10 +1,12 @@
 """Everything that nodes say to each other, as frozen values.
 
-- An :class:`Operation` must be ordered to count. It carries a nonce that makes it unique and the last tick at which it
-  is valid; replay is refused by the hashes seen within that time. Its signature covers the network id.
-- A :class:`LogBlock` orders operations; a :class:`Vote` supports one; a :class:`Certificate` is votes of more than two
-  thirds of the log stake.
-- A :class:`BlockBody` and a proof never travel by gossip: an operation names their hash, a request fetches the bytes.
+- An :class:`Operation` must be ordered to count. It carries a nonce that makes it unique and the
+  last tick at which it is valid; replay is refused by the hashes seen within that time. Its
+  signature covers the network id.
+- A :class:`LogBlock` orders operations; a :class:`Vote` supports one; a :class:`Certificate` is
+  votes of more than two thirds of the log stake.
+- A :class:`BlockBody` and a proof never travel by gossip: an operation names their hash, a request
+  fetches the bytes.
 
 The order of kinds in :data:`Payload` is part of the encoding: new kinds go to the end.
 """
@@ -61,15 +63,15 @@ NO_JOB: Final = JobId(bytes(32))
 """Stands for the genesis where a job's parent is named."""
 
 
-# --- transfers and block bodies ---------------------------------------------------------------------------------
+# --- transfers and block bodies ---
 
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
     """A move of money inside the rollup.
 
-    ``amount`` goes to ``recipient``, ``fee`` leaves the rollup for the job's escrow, ``nonce`` must equal the sender's
-    count of transfers so far.
+    ``amount`` goes to ``recipient``, ``fee`` leaves the rollup for the job's escrow, ``nonce`` must
+    equal the sender's count of transfers so far.
     """
 
     sender: Account
@@ -81,7 +83,10 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True)
 class SignedTransfer:
-    """A transfer with its sender's signature over it and the network id. Checked by every validator, not in circuit."""
+    """A transfer with its sender's signature over it and the network id.
+
+    Checked by every validator, not in circuit.
+    """
 
     transfer: Transfer
     signature: Signature
@@ -96,7 +101,9 @@ class BlockBody:
 
 @dataclass(frozen=True, slots=True)
 class LeafHeader:
-    """What a leaf's proof must show: digest and fee sum of its transfers, and the root after them."""
+    """What a leaf's proof must show: digest and fee sum of its transfers, and the root after
+    them.
+    """
 
     digest: TransferDigest
     fees: Amount
@@ -105,7 +112,9 @@ class LeafHeader:
 
 @dataclass(frozen=True, slots=True)
 class BlockContent:
-    """A rollup block without its bytes: on which job it builds, its leaves, where its body is found."""
+    """A rollup block without its bytes: on which job it builds, its leaves, where its body is
+    found.
+    """
 
     parent: JobId
     from_root: Root
@@ -113,12 +122,14 @@ class BlockContent:
     body: BodyHash
 
 
-# --- operations ------------------------------------------------------------------------------------------------
+# --- operations ---
 
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A prover's word that it is there to be elected until tick ``until``, for ``capacity`` proofs at a time."""
+    """A prover's word that it is there to be elected until tick ``until``, for ``capacity``
+    proofs at a time.
+    """
 
     capacity: Count
     until: Tick
@@ -128,7 +139,8 @@ class Intent:
 class BlockCommitment:
     """A sequencer's hidden block proposal for ``round`` with its claim to lead it.
 
-    ``content`` is :func:`commitment_digest`; ``fee_split`` is the share of fees promised to provers.
+    ``content`` is :func:`commitment_digest`; ``fee_split`` is the share of fees promised to
+    provers.
     """
 
     round: Round
@@ -148,10 +160,11 @@ class BlockReveal:
 
 @dataclass(frozen=True, slots=True)
 class ProofRecord:
-    """The sender proved a tree node of a job. ``children`` are the claims a merge consumed, None for a leaf.
+    """The sender proved a tree node of a job. ``children`` are the claims a merge consumed, None
+    for a leaf.
 
-    The proof's bytes are fetched by their hash; the hash is never the proof's identity, because proof bytes are not
-    deterministic. A record is known by job, index, sender and claim.
+    The proof's bytes are fetched by their hash; the hash is never the proof's identity, because
+    proof bytes are not deterministic. A record is known by job, index, sender and claim.
     """
 
     job: JobId
@@ -200,7 +213,7 @@ class SignedOperation:
     signature: Signature
 
 
-# --- the log ---------------------------------------------------------------------------------------------------
+# --- the log ---
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +235,9 @@ class SignedVote:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """Signatures of voters for one block, sorted by account, that together hold more than two thirds of log stake."""
+    """Signatures of voters for one block, sorted by account, that together hold more than two
+    thirds of log stake.
+    """
 
     slot: Slot
     block: BlockHash
@@ -278,7 +293,7 @@ class CertifiedBlock:
     certificate: Certificate
 
 
-# --- jobs ------------------------------------------------------------------------------------------------------
+# --- jobs ---
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,11 +330,13 @@ class JobHeader:
         return self.content.leaves[-1].to_root
 
     def root_before(self, position: int) -> Root:
-        """Root before the leaf at ``position``; at ``leaf_count`` it is the root after the block."""
+        """Root before the leaf at ``position``; at ``leaf_count`` it is the root after the
+        block.
+        """
         return self.content.leaves[position - 1].to_root if position else self.content.from_root
 
 
-# --- identities and signatures ---------------------------------------------------------------------------------
+# --- identities and signatures ---
 
 
 def job_id(header: JobHeader) -> JobId:
@@ -338,7 +355,9 @@ def operations_digest(operations: tuple[SignedOperation, ...]) -> Digest:
 
 
 def operation_hash(operation: Operation) -> OperationHash:
-    """The operation's identity, without its signature: re-signing the same operation makes no new one."""
+    """The operation's identity, without its signature: re-signing the same operation makes no
+    new one.
+    """
     return OperationHash(digest(b"provnet/operation-hash/1", encode(operation)))
 
 

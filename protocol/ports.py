@@ -1,8 +1,9 @@
 """What the pure core and the agents need from the world, as structural types.
 
 Each port has a real implementation and a named stand-in, and both pass the same contract tests:
-``Network`` (``p2p.host`` and ``p2p.memory``), ``ProverBackend`` and ``RollupState`` (``prover.backend``
-and ``prover.modelled``), ``Store`` (``p2p.store``), ``Clock`` and ``Entropy`` (system and seeded).
+``Network`` (``p2p.host`` and ``p2p.memory``), ``ProverBackend`` and ``RollupState``
+(``prover.backend`` and ``prover.modelled``), ``Store`` (``p2p.store``), ``Clock`` and ``Entropy``
+(system and seeded).
 """
 
 from __future__ import annotations
@@ -52,14 +53,19 @@ class Verdict(Enum):
 
 
 Judge: TypeAlias = "Callable[[Account, bytes], Verdict]"
-"""Called with the forwarding peer and the payload; synchronous, total, cheap. It keeps what it accepts."""
+"""Called with the forwarding peer and the payload; synchronous, total, cheap.
+
+It keeps what it accepts.
+"""
 
 Answer: TypeAlias = "Callable[[Account, bytes], Awaitable[bytes | None]]"
 """Answers one request of a peer; None when there is nothing to answer with."""
 
 
 class RequestFailed(Exception):
-    """A request to a peer had no usable answer: unreachable, too slow, too large, refused, or nothing there."""
+    """A request to a peer had no usable answer: unreachable, too slow, too large, refused, or
+    nothing there.
+    """
 
 
 class Network(Protocol):
@@ -73,7 +79,10 @@ class Network(Protocol):
         """Subscribe; exactly once a topic, before the network runs. Own messages are not judged."""
 
     async def publish(self, topic: Topic, payload: bytes) -> None:
-        """Gossip ``payload``; best effort. Raises ValueError when it is larger than gossip allows."""
+        """Gossip ``payload``; best effort.
+
+        Raises ValueError when it is larger than gossip allows.
+        """
 
     def serve(self, name: str, answer: Answer) -> None:
         """Answer requests named ``name``; exactly once a name, before the network runs."""
@@ -106,7 +115,9 @@ class Entropy(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Executed:
-    """A leaf's batch, executed: the state after it, the digest of its transfers, the sum of its fees."""
+    """A leaf's batch, executed: the state after it, the digest of its transfers, the sum of its
+    fees.
+    """
 
     state: RollupState
     digest: TransferDigest
@@ -131,7 +142,10 @@ class RollupState(Protocol):
         """All accounts in the order of the tree."""
 
     def execute(self, transfers: Sequence[Transfer]) -> Executed:
-        """Apply one leaf's batch. Raises ValueError that names the first transfer that cannot be applied."""
+        """Apply one leaf's batch.
+
+        Raises ValueError that names the first transfer that cannot be applied.
+        """
 
     def witness(self, transfers: Sequence[Transfer]) -> bytes:
         """Everything a worker needs to prove this batch on this state."""
@@ -155,7 +169,8 @@ class MergeContent:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What one proof says: ``prover`` proved tree node ``index`` of ``job``, leaves ``first`` to ``end`` (exclusive),
+    """What one proof says: ``prover`` proved tree node ``index`` of ``job``, leaves ``first`` to
+    ``end`` (exclusive),
     from root to root, with this claim."""
 
     job: JobId
@@ -190,4 +205,7 @@ class ProverBackend(Protocol):
         """The claim of a merge."""
 
     def verify(self, statement: Statement, proof: bytes) -> str | None:
-        """None when ``proof`` proves ``statement``, else one word why not. Total: never raises on any bytes."""
+        """None when ``proof`` proves ``statement``, else one word why not.
+
+        Total: never raises on any bytes.
+        """

@@ -1,7 +1,8 @@
 """Proof-tree arithmetic: which tree node is whose parent, sibling, child and heir.
 
-A tree of ``2**h`` leaves has levels 0 (leaves) to h (root); ``TreeIndex(level, position)`` has children
-``(level - 1, 2 * position)`` and ``(level - 1, 2 * position + 1)``. Everything here is total on indices of the tree.
+A tree of ``2**h`` leaves has levels 0 (leaves) to h (root); ``TreeIndex(level, position)`` has
+children ``(level - 1, 2 * position)`` and ``(level - 1, 2 * position + 1)``. Everything here is
+total on indices of the tree.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ LEAVES_MAX = 256
 
 
 def is_leaf_count(count: int) -> bool:
-    """Whether a complete binary tree with ``count`` leaves exists and is allowed: a power of two, at most 256."""
+    """Whether a complete binary tree with ``count`` leaves exists and is allowed: a power of
+    two, at most 256.
+    """
     return 1 <= count <= LEAVES_MAX and count & (count - 1) == 0
 
 

@@ -1,8 +1,8 @@
 """The words of the protocol as types.
 
 Every quantity that could be mistaken for another has a type of its own. Numeric types are unsigned
-and bounded by :data:`BOUNDS`, byte strings have the exact length given in :data:`LENGTHS`; the codec
-refuses anything else, so a decoded message never holds a value outside its type.
+and bounded by :data:`BOUNDS`, byte strings have the exact length given in :data:`LENGTHS`; the
+codec refuses anything else, so a decoded message never holds a value outside its type.
 """
 
 from __future__ import annotations
@@ -104,7 +104,10 @@ BOUNDS: Final = {
     Milliseconds: (1 << 53) - 1,
     Count: (1 << 16) - 1,
 }
-"""Largest value of each numeric type; the smallest is 0. All sums of two fit a signed 64-bit word."""
+"""Largest value of each numeric type; the smallest is 0.
+
+All sums of two fit a signed 64-bit word.
+"""
 
 LENGTHS: Final = {
     Account: 32,

@@ -1,0 +1,245 @@
+"""What a finalised log block changed, as frozen values in the order of happening.
+
+Events are the only thing that agents, reports and checkers see of the machine's work, and the
+machine's digest is a rolling hash of them: two replicas with equal digests told their users the
+same story.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from protocol.ledger import Moved
+from protocol.messages import JobHeader
+from protocol.types import (
+    Account,
+    BasisPoints,
+    Claim,
+    Count,
+    JobId,
+    OperationHash,
+    Round,
+    Slot,
+    Tick,
+    TreeIndex,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OperationAccepted:
+    """An operation took effect; ``kind`` is the class name of its payload."""
+
+    operation: OperationHash
+    sender: Account
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class OperationRefused:
+    """An ordered operation changed nothing but its sender's fee; ``reason`` names a
+    ``protocol.errors.Reason``.
+    """
+
+    operation: OperationHash
+    sender: Account
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoundOpened:
+    """The first commitment of a round was ordered; commitments count until ``closes``
+    (exclusive).
+    """
+
+    round: Round
+    closes: Tick
+
+
+@dataclass(frozen=True, slots=True)
+class LeaderElected:
+    """The best score of the round; the leader must reveal before ``reveal_ends``, and nobody
+    else may.
+    """
+
+    round: Round
+    leader: Account
+    fee_split: BasisPoints
+    candidates: Count
+    reveal_ends: Tick
+
+
+@dataclass(frozen=True, slots=True)
+class BlockSealed:
+    """The leader revealed: content and terms of the rollup block are fixed."""
+
+    round: Round
+    sequencer: Account
+
+
+@dataclass(frozen=True, slots=True)
+class RoundSkipped:
+    """The leader did not reveal in time; the next round builds on the same head."""
+
+    round: Round
+    leader: Account
+
+
+@dataclass(frozen=True, slots=True)
+class PoolMember:
+    """A prover that could be elected, with its number of cards."""
+
+    prover: Account
+    cards: Count
+
+
+@dataclass(frozen=True, slots=True)
+class JobOpened:
+    """The proof tree of a sealed block is to be proven by the members of ``pool``."""
+
+    job: JobId
+    header: JobHeader
+    pool: tuple[PoolMember, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """The tree node is the prover's own; None when the pool was empty."""
+
+    job: JobId
+    index: TreeIndex
+    prover: Account | None
+
+
+@dataclass(frozen=True, slots=True)
+class RightOpened:
+    """``holder`` (None: any staked prover) may have a proof recorded from tick ``admissible``
+    on.
+    """
+
+    job: JobId
+    index: TreeIndex
+    holder: Account | None
+    admissible: Tick
+
+
+@dataclass(frozen=True, slots=True)
+class WindowStarted:
+    """The right's opening is final: after ``closes`` without a record it passes on."""
+
+    job: JobId
+    index: TreeIndex
+    holder: Account
+    closes: Tick
+
+
+@dataclass(frozen=True, slots=True)
+class RightMissed:
+    """The window closed without a record.
+
+    ``failed``: it was the holder's own tree node, so it forfeits the job.
+    """
+
+    job: JobId
+    index: TreeIndex
+    holder: Account
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TakenOver:
+    """The right to an unrecorded tree node passed from ``previous`` to ``heir`` (None: any
+    staked prover).
+    """
+
+    job: JobId
+    index: TreeIndex
+    previous: Account
+    heir: Account | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProofRecorded:
+    """The first admissible proof of a tree node; its claim is what the parent must use."""
+
+    job: JobId
+    index: TreeIndex
+    prover: Account
+    claim: Claim
+
+
+@dataclass(frozen=True, slots=True)
+class ProofPassedOver:
+    """A record that competed for the same tree node in the same log block and lost the draw."""
+
+    job: JobId
+    index: TreeIndex
+    prover: Account
+    claim: Claim
+
+
+@dataclass(frozen=True, slots=True)
+class JobProven:
+    """The root of the job's tree is recorded."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True)
+class JobSettled:
+    """The job and everything before it is proven; its fees were paid out."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True)
+class JobVoided:
+    """The job missed its deadline, or was built on one that did (``because``).
+
+    Nothing of it happened.
+    """
+
+    job: JobId
+    because: JobId
+
+
+@dataclass(frozen=True, slots=True)
+class IntentRegistered:
+    """The prover can be elected until tick ``until``."""
+
+    prover: Account
+    until: Tick
+
+
+@dataclass(frozen=True, slots=True)
+class EquivocationPunished:
+    """A validator signed two things for one slot."""
+
+    offender: Account
+    slot: Slot
+    reporter: Account
+
+
+Event: TypeAlias = (
+    OperationAccepted
+    | OperationRefused
+    | Moved
+    | RoundOpened
+    | LeaderElected
+    | BlockSealed
+    | RoundSkipped
+    | JobOpened
+    | Assigned
+    | RightOpened
+    | WindowStarted
+    | RightMissed
+    | TakenOver
+    | ProofRecorded
+    | ProofPassedOver
+    | JobProven
+    | JobSettled
+    | JobVoided
+    | IntentRegistered
+    | EquivocationPunished
+)

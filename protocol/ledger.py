@@ -1,0 +1,170 @@
+"""Money that is conserved by construction.
+
+All money lies in *pockets*: balances, three kinds of stake, job escrows, the rollup's vault, the
+burn. The only way to change anything is :meth:`Ledger.move`, which takes from one pocket what it
+gives to another, so the sum over all pockets never changes. Every move is kept as a :class:`Moved`
+value with its cause until it is drained into the events of the block, from which anybody can re-add
+all accounts without this file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from protocol.params import Genesis
+from protocol.types import Account, Amount, JobId, OperationHash, TreeIndex
+
+
+class PocketKind(Enum):
+    """What the money in a pocket is for."""
+
+    BALANCE = "balance"
+    """Free money of an account."""
+    LOG_STAKE = "log stake"
+    """An account's stake as validator."""
+    PROVER_STAKE = "prover stake"
+    """An account's stake as prover."""
+    SEQUENCER_STAKE = "sequencer stake"
+    """An account's stake as sequencer."""
+    ESCROW = "escrow"
+    """A job's proven fees until they are paid out."""
+    ROLLUP_VAULT = "rollup vault"
+    """Equals the rollup's balances at the last settled root."""
+    BURNED = "burned"
+    """Out of circulation for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pocket:
+    """A place for money; ``owner`` is an account, a job id, or empty."""
+
+    kind: PocketKind
+    owner: bytes
+
+
+VAULT = Pocket(PocketKind.ROLLUP_VAULT, b"")
+"""The one pocket that backs the rollup."""
+
+BURNED = Pocket(PocketKind.BURNED, b"")
+"""The one pocket that nothing leaves."""
+
+
+def balance(account: Account) -> Pocket:
+    """The account's free money."""
+    return Pocket(PocketKind.BALANCE, account)
+
+
+def log_stake(account: Account) -> Pocket:
+    """The account's stake as validator."""
+    return Pocket(PocketKind.LOG_STAKE, account)
+
+
+def prover_stake(account: Account) -> Pocket:
+    """The account's stake as prover."""
+    return Pocket(PocketKind.PROVER_STAKE, account)
+
+
+def sequencer_stake(account: Account) -> Pocket:
+    """The account's stake as sequencer."""
+    return Pocket(PocketKind.SEQUENCER_STAKE, account)
+
+
+def escrow(job: JobId) -> Pocket:
+    """The job's proven fees."""
+    return Pocket(PocketKind.ESCROW, job)
+
+
+class Cause(Enum):
+    """Why money moved."""
+
+    OPERATION_FEE = "fee of an operation, to the log proposer"
+    PROVEN_FEES = "fees proven by a job, from the vault to its escrow"
+    PROVER_PAY = "pay for a tree node, to the prover it was assigned to"
+    OPEN_PAY = "pay for a tree node that was open to anybody"
+    TAKEOVER_PAY = "pay for a taken-over tree node, to the one who took over"
+    SEQUENCER_SHARE = "the sequencer's share of a block's fees"
+    FAILED_SHARE = "pay that nobody earned"
+    ROUNDING = "what integer division left over"
+    EQUIVOCATION = "penalty for signing two things for one slot"
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """``amount`` went from ``source`` to ``target``.
+
+    :ivar job: the job it was for, if any.
+    :ivar operation: the operation that caused it, if any.
+    :ivar place: the tree node it was for, if any.
+    """
+
+    source: Pocket
+    target: Pocket
+    amount: Amount
+    cause: Cause
+    job: JobId | None = None
+    operation: OperationHash | None = None
+    place: TreeIndex | None = None
+
+
+class Ledger:
+    """All pockets of a network. Invariant: their sum is :attr:`supply`, and none is negative."""
+
+    __slots__ = ("_moves", "_pockets", "supply")
+
+    def __init__(self, pockets: dict[Pocket, Amount]) -> None:
+        self._pockets = {pocket: amount for pocket, amount in pockets.items() if amount}
+        self._moves: list[Moved] = []
+        self.supply = Amount(sum(self._pockets.values()))
+
+    @classmethod
+    def of_genesis(cls, genesis: Genesis) -> Ledger:
+        """The first ledger of a network."""
+        pockets = {VAULT: genesis.rollup_total}
+        for one in genesis.accounts:
+            pockets[balance(one.account)] = one.balance
+            pockets[log_stake(one.account)] = Amount(one.log_stake)
+            pockets[prover_stake(one.account)] = Amount(one.prover_stake)
+            pockets[sequencer_stake(one.account)] = Amount(one.sequencer_stake)
+        return cls(pockets)
+
+    def holds(self, pocket: Pocket) -> Amount:
+        """What is in a pocket."""
+        return self._pockets.get(pocket, Amount(0))
+
+    def pockets(self) -> dict[Pocket, Amount]:
+        """All pockets that are not empty, in a fixed order."""
+        return dict(
+            sorted(self._pockets.items(), key=lambda row: (row[0].kind.value, row[0].owner))
+        )
+
+    def move(self, moved: Moved) -> None:
+        """Carry out a move; one of nothing leaves no trace.
+
+        :raises AssertionError: when the source does not hold the amount: callers check before they
+            act.
+        """
+        if moved.amount == 0:
+            return
+        held = self.holds(moved.source)
+        assert 0 < moved.amount <= held, f"{moved} from a pocket that holds {held}"
+        assert moved.source != moved.target, f"{moved} to where it came from"
+        assert moved.source.kind is not PocketKind.BURNED, f"{moved} out of the burn"
+        self._pockets[moved.source] = Amount(held - moved.amount)
+        if held == moved.amount:
+            del self._pockets[moved.source]
+        self._pockets[moved.target] = Amount(self.holds(moved.target) + moved.amount)
+        self._moves.append(moved)
+
+    def drain(self) -> tuple[Moved, ...]:
+        """The moves since the last drain, in order."""
+        moves = tuple(self._moves)
+        self._moves.clear()
+        return moves
+
+    def is_conserved(self) -> bool:
+        """Whether the pockets add up to the supply with which the ledger began."""
+        return (
+            sum(self._pockets.values()) == self.supply
+            and min(self._pockets.values(), default=0) >= 0
+        )

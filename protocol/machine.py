@@ -1,0 +1,415 @@
+"""The deterministic state machine: a finalised log block goes in, the events it causes come out.
+
+**Rules.** For every finalised block, in this order:
+
+1. An epoch begins, if it does.
+2. *Expiries*: the proving rule's, then the sequencing rule's ``on_tick``.
+3. *Operations* in order. A duplicate or one outside its validity is passed over. Otherwise the
+   sender pays the fee, unless the kind is free and the operation is accepted, and the rule that
+   handles the kind takes it or refuses it.
+4. *Assignments*: the sequencing rule's, then the proving rule's ``on_block_end``.
+5. *Settlement*: the oldest job is settled once it is proven, then the next. Exactly the proven fees
+   leave the rollup's vault for the job's escrow; the sequencing rule pays its side, the proving
+   rule the rest; the escrow ends empty.
+6. The digest advances over the block's events, and at the border of an epoch over the whole state.
+
+**Properties.** A bad operation never raises and changes nothing but its sender's fee. The ledger is
+conserved after every operation. Equal logs give equal digests. The machine never verifies a proof
+or a body: that they are valid and available is a condition of voting (``protocol.replica``), so
+whatever is ordered has been checked by more than two thirds of the log stake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from protocol.beacon import genesis_beacon
+from protocol.codec import encode
+from protocol.errors import Reason, Refused
+from protocol.events import (
+    EquivocationPunished,
+    Event,
+    JobOpened,
+    JobProven,
+    JobSettled,
+    JobVoided,
+    OperationAccepted,
+    OperationRefused,
+    PoolMember,
+)
+from protocol.ledger import (
+    BURNED,
+    VAULT,
+    Cause,
+    Ledger,
+    Moved,
+    balance,
+    escrow,
+    log_stake,
+    prover_stake,
+)
+from protocol.messages import (
+    JobHeader,
+    Operation,
+    ProposalEvidence,
+    SignedOperation,
+    VoteEvidence,
+    header_is_signed,
+    job_id,
+    operation_hash,
+    vote_is_signed,
+)
+from protocol.params import Genesis, network_id
+from protocol.rules import Frame, Job, Moment, ProvingRule, SequencingRule
+from protocol.signing import digest
+from protocol.snapshot import snapshot_digest
+from protocol.types import (
+    FULL_SHARE,
+    Account,
+    Amount,
+    Beacon,
+    Digest,
+    Epoch,
+    JobId,
+    NetworkId,
+    OperationHash,
+    Root,
+    Slot,
+    Tick,
+    VrfKey,
+)
+
+EVIDENCE_EPOCHS = 2
+"""Evidence counts for faults at most so many epochs of slots old; what is older was forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class FinalBlock:
+    """A finalised log block as the machine sees it."""
+
+    moment: Moment
+    operations: tuple[SignedOperation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What one block did: its events in order, and the digest after it."""
+
+    tick: Tick
+    events: tuple[Event, ...]
+    digest: Digest
+
+
+class Machine:
+    """All state of a network that follows from its log."""
+
+    def __init__(
+        self,
+        genesis: Genesis,
+        genesis_root: Root,
+        sequencing: SequencingRule,
+        proving: ProvingRule,
+    ) -> None:
+        """Begin at the genesis.
+
+        :param genesis_root: root of the rollup's first state, as the network's backend computes it.
+        :raises Refused: CONTRADICTORY_GENESIS when the two rules do not go together.
+        """
+        objection = sequencing.combines_with(proving)
+        if objection is not None:
+            raise Refused(Reason.CONTRADICTORY_GENESIS, objection)
+        self.genesis = genesis
+        self.network = network_id(genesis)
+        self.sequencing = sequencing
+        self.proving = proving
+        self.ledger = Ledger.of_genesis(genesis)
+        self.jobs: dict[JobId, Job] = {}
+        self.tick = Tick(0)
+        self.digest = Digest(digest(b"provnet/state/1", self.network, genesis_root))
+        self.vrf_keys: dict[Account, VrfKey] = {
+            one.account: one.vrf_key for one in genesis.accounts
+        }
+        self._seen: dict[OperationHash, Tick] = {}
+        self._punished: dict[tuple[Account, Slot], None] = {}
+        first = genesis_beacon(self.network)
+        self._epoch_seeds = {Epoch(epoch): first for epoch in range(3)}
+        self._events: list[Event] = []
+        sequencing.start(genesis_root)
+
+    # --- reading ---
+
+    def epoch(self, tick: Tick) -> Epoch:
+        """The epoch that a height lies in; the first block of epoch e has height ``e *
+        epoch_ticks + 1``.
+        """
+        return Epoch((tick - 1) // self.genesis.network.epoch_ticks)
+
+    @property
+    def epoch_seed(self) -> Beacon:
+        """Randomness of the next block's epoch: the beacon at the end of the epoch before the
+        last.
+        """
+        return self._epoch_seeds[self.epoch(Tick(self.tick + 1))]
+
+    def needs_ticks(self) -> bool:
+        """Whether a window is open, so that the log has to grow without operations."""
+        return self.sequencing.needs_ticks() or self.proving.needs_ticks()
+
+    def objection(self, operation: Operation, height: Tick) -> Reason | None:
+        """Why a block at ``height`` must not carry the operation, judged by the state so far; None
+        if it may.
+
+        Being includable does not mean being accepted: rights and rounds may have changed by then.
+        """
+        if operation.valid_until < height:
+            return Reason.EXPIRED
+        if operation.valid_until > height + self.genesis.network.epoch_ticks:
+            return Reason.VALID_TOO_LONG
+        if operation_hash(operation) in self._seen:
+            return Reason.DUPLICATE
+        is_evidence = isinstance(operation.payload, VoteEvidence | ProposalEvidence)
+        stake = self.ledger.holds(prover_stake(operation.sender))
+        is_free = is_evidence or (self._is_free(operation) and stake > 0)
+        payable = self.ledger.holds(balance(operation.sender)) >= self.genesis.network.operation_fee
+        return None if is_free or payable else Reason.FEE_UNPAYABLE
+
+    def invariants(self) -> Iterator[str]:
+        """A sentence for each property that does not hold; nothing when all is well."""
+        if not self.ledger.is_conserved():
+            yield "the pockets do not add up to the supply"
+        yield from self.sequencing.invariants()
+        yield from self.proving.invariants()
+
+    def snapshot_digest(self) -> Digest:
+        """Digest of the whole state, however it came about."""
+        return snapshot_digest(
+            (
+                self.tick,
+                self.ledger.pockets(),
+                self.jobs,
+                self._seen,
+                self._punished,
+                self._epoch_seeds,
+                self.vrf_keys,
+                self.sequencing.snapshot(),
+                self.proving.snapshot(),
+            )
+        )
+
+    # --- applying ---
+
+    def apply(self, block: FinalBlock) -> Applied:
+        """Apply the next finalised block.
+
+        Total on any operations; AssertionError when it is not the next.
+        """
+        moment = block.moment
+        assert moment.tick == self.tick + 1, f"block {moment.tick} after {self.tick}"
+        assert not self._events
+        self.tick = moment.tick
+        frame = self._frame(moment)
+        if self._ends_epoch(Tick(moment.tick - 1)) and moment.tick > 1:
+            self._begin_epoch(frame)
+        self.proving.on_tick(frame)
+        self.sequencing.on_tick(frame)
+        self._drain()
+        for signed in block.operations:
+            self._apply_operation(frame, signed.operation)
+            self._drain()
+        self.sequencing.on_block_end(frame)
+        self.proving.on_block_end(frame)
+        self._settle(frame)
+        self._drain()
+        if self._ends_epoch(moment.tick) and self.epoch(moment.tick) > 0:
+            self._epoch_seeds[Epoch(self.epoch(moment.tick) + 2)] = moment.beacon
+        return self._finish(moment.tick)
+
+    def _ends_epoch(self, tick: Tick) -> bool:
+        return tick % self.genesis.network.epoch_ticks == 0
+
+    def _finish(self, tick: Tick) -> Applied:
+        events = tuple(self._events)
+        self._events.clear()
+        parts = [encode(one, Event) for one in events]
+        if self._ends_epoch(tick):
+            parts.append(self.snapshot_digest())
+        self.digest = Digest(
+            digest(b"provnet/state/1", self.digest, tick.to_bytes(8, "big"), *parts)
+        )
+        return Applied(tick, events, self.digest)
+
+    def _frame(self, moment: Moment) -> Frame:
+        frame = Frame(
+            moment=moment,
+            network=self.network,
+            ledger=self.ledger,
+            jobs=self.jobs,
+            vrf_keys=self.vrf_keys,
+            epoch_seed=self._epoch_seeds[self.epoch(moment.tick)],
+            emit=self._emit,
+            open_job=lambda header, pool: self._open_job(frame, header, pool),
+            job_is_proven=self._job_is_proven,
+            void_job=lambda job: self._void_job(frame, job),
+            pool=lambda: self.proving.pool(frame),
+            latest=self.proving.latest,
+        )
+        return frame
+
+    def _begin_epoch(self, frame: Frame) -> None:
+        """Forget what can no longer matter, then let the rules do the same."""
+        tick, epoch = frame.moment.tick, self.epoch(frame.moment.tick)
+        self._seen = {one: until for one, until in self._seen.items() if until >= tick}
+        self._epoch_seeds = {at: seed for at, seed in self._epoch_seeds.items() if at >= epoch}
+        oldest = self._oldest_evidence(frame)
+        self._punished = {fault: None for fault in self._punished if fault[1] >= oldest}
+        self.proving.on_epoch(frame)
+        self.sequencing.on_epoch(frame)
+
+    def _emit(self, event: Event) -> None:
+        self._drain()
+        self._events.append(event)
+
+    def _drain(self) -> None:
+        self._events.extend(self.ledger.drain())
+
+    # --- operations ---
+
+    def _is_free(self, operation: Operation) -> bool:
+        free = (VoteEvidence, ProposalEvidence, *self.sequencing.free, *self.proving.free)
+        return isinstance(operation.payload, free)
+
+    def _apply_operation(self, frame: Frame, operation: Operation) -> None:
+        identity, kind = operation_hash(operation), type(operation.payload).__name__
+        outdated = not 0 <= operation.valid_until - self.tick <= self.genesis.network.epoch_ticks
+        if identity in self._seen or outdated:
+            reason = Reason.DUPLICATE if identity in self._seen else Reason.EXPIRED
+            self._emit(OperationRefused(identity, operation.sender, kind, reason.name))
+            return
+        self._seen[identity] = operation.valid_until
+        is_free = self._is_free(operation)
+        try:
+            if not is_free:
+                self._charge(frame, operation.sender, identity)
+            self._dispatch(frame, operation, identity)
+            self._emit(OperationAccepted(identity, operation.sender, kind))
+        except Refused as refusal:
+            if is_free:
+                self._take_fee(frame, operation.sender, identity)
+            self._emit(OperationRefused(identity, operation.sender, kind, refusal.reason.name))
+
+    def _charge(self, frame: Frame, sender: Account, identity: OperationHash) -> None:
+        if self._take_fee(frame, sender, identity) < self.genesis.network.operation_fee:
+            raise Refused(Reason.FEE_UNPAYABLE)
+
+    def _take_fee(self, frame: Frame, sender: Account, identity: OperationHash) -> Amount:
+        """Move the fee, or what there is of it, to the proposer. Returns what was paid."""
+        held = self.ledger.holds(balance(sender))
+        fee = Amount(min(held, self.genesis.network.operation_fee))
+        if sender != frame.moment.proposer:
+            target = balance(frame.moment.proposer)
+            self.ledger.move(
+                Moved(balance(sender), target, fee, Cause.OPERATION_FEE, operation=identity)
+            )
+        return fee
+
+    def _dispatch(self, frame: Frame, operation: Operation, identity: OperationHash) -> None:
+        payload = operation.payload
+        if isinstance(payload, VoteEvidence | ProposalEvidence):
+            self._punish(frame, operation.sender, payload, identity)
+        elif isinstance(payload, self.sequencing.handles):
+            self.sequencing.on_operation(frame, operation.sender, payload, identity)
+        elif isinstance(payload, self.proving.handles):
+            self.proving.on_operation(frame, operation.sender, payload, identity)
+        else:
+            raise Refused(Reason.UNHANDLED_KIND, type(payload).__name__)
+
+    # --- evidence ---
+
+    def _oldest_evidence(self, frame: Frame) -> int:
+        return frame.moment.slot - EVIDENCE_EPOCHS * self.genesis.network.epoch_ticks
+
+    def _punish(
+        self,
+        frame: Frame,
+        reporter: Account,
+        evidence: VoteEvidence | ProposalEvidence,
+        identity: OperationHash,
+    ) -> None:
+        offender, slot = equivocation(self.network, evidence)
+        if slot < self._oldest_evidence(frame):
+            raise Refused(Reason.EVIDENCE_TOO_OLD)
+        if (offender, slot) in self._punished:
+            raise Refused(Reason.ALREADY_PUNISHED)
+        stake = self.ledger.holds(log_stake(offender))
+        if stake == 0:
+            raise Refused(Reason.NOT_EVIDENCE, "the offender has no log stake")
+        self._punished[offender, slot] = None
+        penalty = Amount(stake * self.genesis.network.equivocation_penalty // FULL_SHARE)
+        self.ledger.move(
+            Moved(log_stake(offender), BURNED, penalty, Cause.EQUIVOCATION, operation=identity)
+        )
+        self._emit(EquivocationPunished(offender, slot, reporter))
+
+    # --- jobs ---
+
+    def _open_job(self, frame: Frame, header: JobHeader, pool: tuple[PoolMember, ...]) -> JobId:
+        job = Job(job_id(header), header, frame.moment.tick)
+        assert job.id not in self.jobs, "a job id binds its round"
+        self.jobs[job.id] = job
+        self._emit(JobOpened(job.id, header, pool))
+        self.proving.open_job(frame, job, pool)
+        return job.id
+
+    def _job_is_proven(self, job: JobId) -> None:
+        self.jobs[job].is_proven = True
+        self._emit(JobProven(job))
+
+    def _void_job(self, frame: Frame, because: JobId) -> None:
+        """Void a job and everything that builds on it: the open jobs form one chain."""
+        chain = list(self.jobs)
+        for doomed in reversed(chain[chain.index(because) :]):
+            job = self.jobs.pop(doomed)
+            self.proving.on_job_closed(frame, job, settled=False)
+            self.sequencing.on_job_closed(frame, job, settled=False)
+            self._emit(JobVoided(doomed, because))
+
+    def _settle(self, frame: Frame) -> None:
+        while self.jobs:
+            job = next(iter(self.jobs.values()))
+            if not job.is_proven:
+                return
+            fees = job.header.fees
+            self.ledger.move(Moved(VAULT, escrow(job.id), fees, Cause.PROVEN_FEES, job.id))
+            share = self.sequencing.settle(frame, job, fees)
+            self.proving.settle(frame, job, share)
+            assert self.ledger.holds(escrow(job.id)) == 0, "a settled job leaves no escrow"
+            del self.jobs[job.id]
+            self.proving.on_job_closed(frame, job, settled=True)
+            self.sequencing.on_job_closed(frame, job, settled=True)
+            self._emit(JobSettled(job.id))
+
+
+def equivocation(
+    network: NetworkId, evidence: VoteEvidence | ProposalEvidence
+) -> tuple[Account, Slot]:
+    """Who signed two things for which slot.
+
+    :raises Refused: NOT_EVIDENCE when the two do not contradict each other, BAD_SIGNATURE when one
+        is not signed.
+    """
+    if isinstance(evidence, VoteEvidence):
+        votes = (evidence.first.vote, evidence.second.vote)
+        signed = all(vote_is_signed(network, one) for one in (evidence.first, evidence.second))
+        faults = [(vote.voter, vote.slot) for vote in votes]
+        differ = votes[0].block != votes[1].block
+    else:
+        headers = (evidence.first.header, evidence.second.header)
+        signed = all(header_is_signed(network, one) for one in (evidence.first, evidence.second))
+        faults = [(header.proposer, header.slot) for header in headers]
+        differ = headers[0] != headers[1]
+    if faults[0] != faults[1] or not differ:
+        raise Refused(Reason.NOT_EVIDENCE)
+    if not signed:
+        raise Refused(Reason.BAD_SIGNATURE)
+    return faults[0]

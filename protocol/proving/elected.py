@@ -1,0 +1,564 @@
+"""Protocol-elected provers: the beacon deals tree nodes to stake, siblings cover for each other.
+
+**Rule.** For a job with seed s and a frozen pool of provers
+
+1. *Deal.* Cards, one per unit of prover stake of every prover with a live intent, are shuffled by s
+   and dealt cyclically to the leaves. Each merge goes to the prover of its left or right child by a
+   bit of a hash of s and its place. So a merge's owner already owns a leaf below it, and anybody
+   can recompute the whole assignment.
+2. *Opening.* A leaf's right opens with the job; a merge's right when both its inputs are recorded.
+   A record is admissible from ``opens + min_proving_ticks`` of its level: being faster earns
+   nothing.
+3. *Window.* The window for a right starts at the first log block whose own ancestors finalise the
+   block that opened it, and lasts ``window_ticks`` of its level. Finality comes in bursts; nobody
+   loses time to that.
+4. *Miss.* When the window of a prover's own tree node passes, that prover has *failed* the job: all
+   its unrecorded tree nodes of the job pass on, and it forfeits its pay for this job. An heir that
+   misses merely *declined* that tree node.
+5. *Heirs.* ``origin(v)`` is the leaf whose prover the hash bits lead to from v. Heir k is the
+   assigned prover of the sibling of origin(v)'s ancestor at level k: first the sibling, then
+   outwards. Repeats, accounts that held the right before, and accounts that failed the job are
+   skipped without waiting. After the last heir the tree node is open to anybody with prover stake.
+6. *Rights only widen.* A late original may still be recorded. Where more than one account may
+   deliver, the records that are ordered in one log block compete by a hash of the next block's
+   beacon, not by the proposer's order. The first recorded proof is final, and a merge must use the
+   recorded claims of its children.
+7. *Pay.* A tree node is worth its share of all work. It is paid to its assigned prover if that
+   prover recorded it and did not fail the job; ``takeover_bps`` of it to an heir that recorded it;
+   ``open_bps`` of it to whoever recorded it once it was open to anybody. Everything else is burned.
+
+**Source.** Forum thread "Ideas on a proving network", section "Protocol-elected provers"; minimal
+proving time from the same thread, after Mina.
+
+**Deviations.** The thread stops at the sibling; heirs outward and the open stage are ours, because
+pair takeover alone does not complete large trees. Failure is per job, so that one dead machine
+costs one window and not one per tree node.
+
+**Parameters.** See :class:`ElectedParameters`.
+
+**Attacks.** Withholding a leaf delays a layer by one window. A prover with many accounts gets no
+more cards than its stake buys, but may inherit from itself. Whoever once held a right is never paid
+for the open stage of the same tree node, so that waiting for it does not pay.
+
+**Claims.** Work shares follow stake. As long as one prover lives and the log has its quorum, every
+tree node is proven within :meth:`Elected.latest`. One tree node is paid at most once. Nobody is
+paid without a record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+from protocol import tree
+from protocol.errors import Reason, Refused
+from protocol.events import (
+    Assigned,
+    IntentRegistered,
+    PoolMember,
+    ProofPassedOver,
+    ProofRecorded,
+    RightMissed,
+    RightOpened,
+    TakenOver,
+    WindowStarted,
+)
+from protocol.ledger import BURNED, Cause, Moved, Pocket, balance, escrow, prover_stake
+from protocol.messages import Intent, Payload, ProofRecord
+from protocol.rules import Frame, Job
+from protocol.signing import digest
+from protocol.types import (
+    FULL_SHARE,
+    Account,
+    Amount,
+    BasisPoints,
+    Beacon,
+    Claim,
+    Count,
+    JobId,
+    OperationHash,
+    Stake,
+    Tick,
+    TreeIndex,
+    Work,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ElectedParameters:
+    """Parameters of the rule. Windows and times are in ticks, works in compute units.
+
+    :ivar stake_unit: prover stake that buys one card, in micro-units.
+    :ivar min_leaf_ticks: a leaf's record is not admissible sooner after its right opened. Mina's
+        ``work_delay``.
+    :ivar min_merge_ticks: the same for merges.
+    :ivar leaf_window_ticks: time for a leaf, from finality of its right; covers every leaf that one
+        prover may hold.
+    :ivar merge_window_ticks: the same for merges.
+    :ivar open_ticks: time that the open stage is given before the job may be voided.
+    :ivar finality_ticks: usual lag of finality behind the log, for the estimate of ``latest``.
+    :ivar leaf_work: work of a leaf.
+    :ivar merge_work: work of a merge.
+    :ivar takeover_bps: share of a failed tree node's pay for the heir that proved it; 0 in the
+        thread.
+    :ivar open_bps: share of a tree node's pay for whoever proved it in the open stage.
+    """
+
+    stake_unit: Stake = Stake(1_000_000)
+    min_leaf_ticks: Tick = Tick(2)
+    min_merge_ticks: Tick = Tick(1)
+    leaf_window_ticks: Tick = Tick(12)
+    merge_window_ticks: Tick = Tick(12)
+    open_ticks: Tick = Tick(40)
+    finality_ticks: Tick = Tick(4)
+    leaf_work: Work = Work(15)
+    merge_work: Work = Work(33)
+    takeover_bps: BasisPoints = BasisPoints(0)
+    open_bps: BasisPoints = BasisPoints(5_000)
+
+
+# --- the deal: pure functions of public data ---
+
+
+def merge_side(seed: Beacon, index: TreeIndex) -> int:
+    """0 or 1: which child's prover owns the merge at ``index``."""
+    place = index.level.to_bytes(2, "big") + index.position.to_bytes(2, "big")
+    return digest(b"provnet/merge-side/1", seed, place)[0] & 1
+
+
+def origin(seed: Beacon, index: TreeIndex) -> TreeIndex:
+    """The leaf whose prover the bits lead to from ``index``; a leaf is its own origin."""
+    while index.level:
+        index = tree.children(index)[merge_side(seed, index)]
+    return index
+
+
+def deal(
+    seed: Beacon, leaf_count: int, pool: tuple[PoolMember, ...]
+) -> dict[TreeIndex, Account | None]:
+    """The prover of every tree node; None for all of them when the pool is empty."""
+    deck = sorted(
+        (digest(b"provnet/card/1", seed, member.prover, card.to_bytes(4, "big")), member.prover)
+        for member in pool
+        for card in range(member.cards)
+    )
+    provers: dict[TreeIndex, Account | None] = {}
+    for index in tree.indices(leaf_count):
+        if index.level:
+            provers[index] = provers[tree.children(index)[merge_side(seed, index)]]
+        else:
+            provers[index] = deck[index.position % len(deck)][1] if deck else None
+    return provers
+
+
+def heirs(
+    seed: Beacon, leaf_count: int, provers: Mapping[TreeIndex, Account | None], index: TreeIndex
+) -> tuple[Account, ...]:
+    """Who may take over ``index``, nearest first, without repeats and without its assigned
+    prover.
+    """
+    leaf = origin(seed, index).position
+    found: list[Account] = []
+    for level in range(tree.height(leaf_count)):
+        heir = provers[tree.sibling(tree.ancestor(leaf, level))]
+        if heir is not None and heir != provers[index] and heir not in found:
+            found.append(heir)
+    return tuple(found)
+
+
+# --- state ---
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """Permission to have a proof of one tree node recorded.
+
+    :ivar holder: who has it; None is anybody with prover stake.
+    :ivar opens: when it opened; None while inputs are missing.
+    :ivar closes: last tick of its window; None before the window started, and for anybody.
+    """
+
+    holder: Account | None
+    opens: Tick | None = None
+    closes: Tick | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A proof that is, or may become, the tree node's."""
+
+    prover: Account
+    claim: Claim
+    tick: Tick
+    is_open_stage: bool
+
+
+@dataclass(slots=True)
+class Place:
+    """One tree node of a job: its prover, the rights to it so far (the last is the present one),
+    its record.
+    """
+
+    assigned: Account | None
+    rights: list[Right]
+    record: Recorded | None = None
+    contenders: list[Recorded] = field(default_factory=list)
+
+    @property
+    def right(self) -> Right:
+        """The present right; older ones stay good."""
+        return self.rights[-1]
+
+
+@dataclass(slots=True)
+class Progress:
+    """What the rule knows of one open job."""
+
+    job: Job
+    places: dict[TreeIndex, Place]
+    failed: list[Account] = field(default_factory=list)
+
+    @property
+    def leaf_count(self) -> int:
+        """Number of leaves of the job's tree."""
+        return self.job.header.leaf_count
+
+
+class Elected:
+    """The rule of this module."""
+
+    name: ClassVar[str] = "elected"
+    handles: ClassVar[tuple[type, ...]] = (Intent, ProofRecord)
+    free: ClassVar[tuple[type, ...]] = (ProofRecord,)
+    parameters_type: ClassVar[type] = ElectedParameters
+
+    def __init__(self, parameters: ElectedParameters) -> None:
+        """Refuses parameters under which nobody could deliver in time: CONTRADICTORY_GENESIS."""
+        if not (
+            parameters.min_leaf_ticks <= parameters.leaf_window_ticks
+            and parameters.min_merge_ticks <= parameters.merge_window_ticks
+            and parameters.stake_unit > 0
+            and parameters.leaf_work + parameters.merge_work > 0
+        ):
+            raise Refused(
+                Reason.CONTRADICTORY_GENESIS,
+                "minimal times lie within their windows, units are positive",
+            )
+        self.parameters = parameters
+        self._intents: dict[Account, Tick] = {}
+        self._progress: dict[JobId, Progress] = {}
+
+    # --- the public view ---
+
+    def progress(self, job: JobId) -> Progress | None:
+        """State of an open job; for reading only."""
+        return self._progress.get(job)
+
+    def intent_until(self, prover: Account) -> Tick | None:
+        """Last tick of the prover's live intent."""
+        return self._intents.get(prover)
+
+    def min_ticks(self, index: TreeIndex) -> Tick:
+        """Minimal proving time of the tree node's level."""
+        return self.parameters.min_merge_ticks if index.level else self.parameters.min_leaf_ticks
+
+    def window_ticks(self, index: TreeIndex) -> Tick:
+        """Length of the window of the tree node's level."""
+        parameters = self.parameters
+        return parameters.merge_window_ticks if index.level else parameters.leaf_window_ticks
+
+    def work(self, index: TreeIndex) -> Work:
+        """Compute units of the tree node."""
+        return self.parameters.merge_work if index.level else self.parameters.leaf_work
+
+    def pay(self, job: Job, index: TreeIndex, share: Amount) -> Amount:
+        """The tree node's part of ``share``, by work."""
+        whole = sum(self.work(one) for one in tree.indices(job.header.leaf_count))
+        return Amount(share * self.work(index) // whole)
+
+    def admissible_from(self, place: Place, index: TreeIndex, prover: Account) -> Tick | None:
+        """First tick at which ``prover``'s record of the place is admissible; None while it has
+        no open right.
+        """
+        opens = [
+            right.opens
+            for right in place.rights
+            if right.holder in (prover, None) and right.opens is not None
+        ]
+        return Tick(min(opens) + self.min_ticks(index)) if opens else None
+
+    # --- calls of the machine ---
+
+    def pool(self, frame: Frame) -> tuple[PoolMember, ...]:
+        """Provers with a live intent and stake for at least one card, by account."""
+        members = []
+        for prover in sorted(self._intents):
+            cards = frame.ledger.holds(prover_stake(prover)) // self.parameters.stake_unit
+            if cards and self._intents[prover] >= frame.moment.tick:
+                members.append(PoolMember(prover, Count(min(cards, 1_000))))
+        return tuple(members)
+
+    def open_job(self, frame: Frame, job: Job, pool: tuple[PoolMember, ...]) -> None:
+        """Deal the tree nodes and open the rights to the leaves."""
+        provers = deal(job.header.seed, job.header.leaf_count, pool)
+        places = {index: Place(prover, [Right(prover)]) for index, prover in provers.items()}
+        progress = self._progress[job.id] = Progress(job, places)
+        for index, prover in provers.items():
+            frame.emit(Assigned(job.id, index, prover))
+        for index in tree.indices(job.header.leaf_count):
+            if index.level == 0:
+                self._open(frame, progress, index)
+
+    def on_epoch(self, frame: Frame) -> None:
+        """Forget intents that have passed."""
+        tick = frame.moment.tick
+        self._intents = {who: until for who, until in self._intents.items() if until >= tick}
+
+    def on_tick(self, frame: Frame) -> None:
+        """Decide contests of the block before, start windows, pass on what was missed."""
+        for progress in tuple(self._progress.values()):
+            self._decide(frame, progress)
+            self._start_windows(frame, progress)
+            self._pass_on(frame, progress)
+
+    def on_operation(
+        self, frame: Frame, sender: Account, payload: Payload, operation: OperationHash
+    ) -> None:
+        """Take an intent or a proof record."""
+        if isinstance(payload, Intent):
+            self._on_intent(frame, sender, payload)
+        elif isinstance(payload, ProofRecord):
+            self._on_record(frame, sender, payload)
+
+    def on_block_end(self, frame: Frame) -> None:
+        """Nothing: rights opened with the records that brought them about."""
+
+    def on_job_closed(self, frame: Frame, job: Job, *, settled: bool) -> None:
+        """Forget the job."""
+        del self._progress[job.id]
+
+    def latest(self, job: JobId) -> Tick:
+        """When the last possible stage of the last tree node ends, with the usual lag of
+        finality from now on.
+        """
+        progress = self._progress[job]
+        below = progress.job.opened_at
+        for level in range(tree.height(progress.leaf_count) + 1):
+            ends = [
+                self._latest_end(progress, index, below)
+                for index in progress.places
+                if index.level == level
+            ]
+            below = max(ends)
+        return below
+
+    def settle(self, frame: Frame, job: Job, share: Amount) -> None:
+        """Pay each tree node, burn what nobody earned."""
+        progress, left = self._progress[job.id], share
+        for index, place in progress.places.items():
+            worth = self.pay(job, index, share)
+            left = Amount(left - worth)
+            earned, cause = self._earned(progress, place, worth)
+            if place.record is not None:
+                target = balance(place.record.prover)
+                self._move(frame, job, target, earned, cause, index)
+            self._move(frame, job, BURNED, Amount(worth - earned), Cause.FAILED_SHARE, index)
+        self._move(frame, job, BURNED, left, Cause.ROUNDING, None)
+
+    def needs_ticks(self) -> bool:
+        """A right is running."""
+        return bool(self._progress)
+
+    def snapshot(self) -> object:
+        """All state."""
+        return (self._intents, self._progress)
+
+    def invariants(self) -> Iterator[str]:
+        """Each recorded merge stands on two recorded children; rights only ever widened to new
+        holders.
+        """
+        for progress in self._progress.values():
+            for index, place in progress.places.items():
+                if index.level and place.record is not None:
+                    below = [progress.places[child].record for child in tree.children(index)]
+                    if None in below:
+                        yield f"{index} is recorded before its children"
+                holders = [right.holder for right in place.rights]
+                if len(set(holders)) < len(holders):
+                    yield f"{index} had a holder twice"
+
+    # --- operations ---
+
+    def _on_intent(self, frame: Frame, sender: Account, payload: Intent) -> None:
+        if frame.ledger.holds(prover_stake(sender)) < self.parameters.stake_unit:
+            raise Refused(Reason.NO_PROVER_STAKE)
+        if payload.until < frame.moment.tick or payload.capacity == 0:
+            raise Refused(Reason.EMPTY_INTENT)
+        self._intents[sender] = payload.until
+        frame.emit(IntentRegistered(sender, payload.until))
+
+    def _on_record(self, frame: Frame, sender: Account, payload: ProofRecord) -> None:
+        progress = self._progress.get(payload.job)
+        if progress is None:
+            raise Refused(Reason.UNKNOWN_JOB)
+        index = payload.index
+        place = progress.places.get(index)
+        if place is None:
+            raise Refused(Reason.NO_SUCH_TREE_NODE, str(index))
+        if place.record is not None:
+            raise Refused(Reason.ALREADY_RECORDED, str(index))
+        self._check_entitled(frame, place, sender)
+        self._check_children(progress, payload)
+        admissible = self.admissible_from(place, index, sender)
+        assert admissible is not None, "inputs are recorded, so every right is open"
+        if frame.moment.tick < admissible:
+            raise Refused(Reason.TOO_EARLY, f"{index} is admissible from tick {admissible}")
+        if any(one.prover == sender for one in place.contenders):
+            raise Refused(Reason.ALREADY_RECORDED, str(index))
+        is_open_stage = all(right.holder != sender for right in place.rights)
+        record = Recorded(sender, payload.claim, frame.moment.tick, is_open_stage)
+        if len(place.rights) == 1 and place.right.holder is not None:
+            self._record(frame, progress, index, record)
+        else:
+            place.contenders.append(record)
+
+    def _check_entitled(self, frame: Frame, place: Place, sender: Account) -> None:
+        holders = [right.holder for right in place.rights]
+        if sender not in holders and None not in holders:
+            raise Refused(Reason.NO_RIGHT)
+        if frame.ledger.holds(prover_stake(sender)) < self.parameters.stake_unit:
+            raise Refused(Reason.NO_PROVER_STAKE)
+
+    def _check_children(self, progress: Progress, payload: ProofRecord) -> None:
+        if payload.index.level == 0:
+            if payload.children is not None:
+                raise Refused(Reason.WRONG_CHILDREN, "a leaf has no children")
+            return
+        below = [progress.places[child].record for child in tree.children(payload.index)]
+        if None in below:
+            raise Refused(Reason.INPUTS_MISSING, str(payload.index))
+        if payload.children != tuple(one.claim for one in below if one is not None):
+            raise Refused(Reason.WRONG_CHILDREN, str(payload.index))
+
+    # --- inside ---
+
+    def _open(self, frame: Frame, progress: Progress, index: TreeIndex) -> None:
+        """All rights to ``index`` open: its inputs are recorded."""
+        place, tick = progress.places[index], frame.moment.tick
+        place.rights = [
+            right if right.opens is not None else replace(right, opens=tick)
+            for right in place.rights
+        ]
+        admissible = Tick(tick + self.min_ticks(index))
+        frame.emit(RightOpened(progress.job.id, index, place.right.holder, admissible))
+
+    def _record(self, frame: Frame, progress: Progress, index: TreeIndex, record: Recorded) -> None:
+        places, job = progress.places, progress.job.id
+        places[index].record = record
+        places[index].contenders.clear()
+        frame.emit(ProofRecorded(job, index, record.prover, record.claim))
+        if index == tree.root(progress.leaf_count):
+            frame.job_is_proven(job)
+            return
+        if places[tree.sibling(index)].record is not None:
+            self._open(frame, progress, tree.parent(index))
+
+    def _decide(self, frame: Frame, progress: Progress) -> None:
+        for index, place in progress.places.items():
+            if not place.contenders:
+                continue
+            first, *others = sorted(
+                place.contenders,
+                key=lambda one: digest(
+                    b"provnet/contest/1", frame.moment.beacon, one.prover, one.claim
+                ),
+            )
+            for other in others:
+                frame.emit(ProofPassedOver(progress.job.id, index, other.prover, other.claim))
+            self._record(frame, progress, index, first)
+
+    def _start_windows(self, frame: Frame, progress: Progress) -> None:
+        for index, place in progress.places.items():
+            right = place.right
+            waits = right.holder is not None and right.opens is not None and right.closes is None
+            if place.record is not None or not waits or frame.moment.settled < (right.opens or 0):
+                continue
+            closes = Tick(frame.moment.tick + self.window_ticks(index))
+            place.rights[-1] = replace(right, closes=closes)
+            assert right.holder is not None
+            frame.emit(WindowStarted(progress.job.id, index, right.holder, closes))
+
+    def _pass_on(self, frame: Frame, progress: Progress) -> None:
+        """Find every miss of this tick before anything passes on: who failed now inherits
+        nothing.
+        """
+        missed: list[TreeIndex] = []
+        for index, place in progress.places.items():
+            right = place.right
+            if place.record is not None or right.closes is None or right.holder is None:
+                continue
+            if frame.moment.tick > right.closes:
+                is_own = right.holder == place.assigned
+                frame.emit(RightMissed(progress.job.id, index, right.holder, is_own))
+                missed.append(index)
+                if is_own and right.holder not in progress.failed:
+                    progress.failed.append(right.holder)
+        for index, place in progress.places.items():
+            holder = place.right.holder
+            if place.record is None and (index in missed or holder in progress.failed):
+                self._pass_to_heir(frame, progress, index)
+
+    def _pass_to_heir(self, frame: Frame, progress: Progress, index: TreeIndex) -> None:
+        place = progress.places[index]
+        previous, heir = place.right.holder, next(self._heirs_left(progress, index), None)
+        assert previous is not None, "a right of anybody has nobody to pass on to"
+        is_open = place.right.opens is not None
+        place.rights.append(Right(heir, frame.moment.tick if is_open else None))
+        frame.emit(TakenOver(progress.job.id, index, previous, heir))
+        if is_open:
+            admissible = Tick(frame.moment.tick + self.min_ticks(index))
+            frame.emit(RightOpened(progress.job.id, index, heir, admissible))
+
+    def _heirs_left(self, progress: Progress, index: TreeIndex) -> Iterator[Account]:
+        provers = {at: place.assigned for at, place in progress.places.items()}
+        held = [right.holder for right in progress.places[index].rights]
+        for heir in heirs(progress.job.header.seed, progress.leaf_count, provers, index):
+            if heir not in held and heir not in progress.failed:
+                yield heir
+
+    def _latest_end(self, progress: Progress, index: TreeIndex, below: Tick) -> Tick:
+        place, parameters = progress.places[index], self.parameters
+        if place.record is not None:
+            return place.record.tick
+        stage = parameters.finality_ticks + self.window_ticks(index)
+        right, stages_left = place.right, sum(1 for _ in self._heirs_left(progress, index))
+        opens = below if right.opens is None else right.opens
+        if right.holder is None:
+            return Tick(opens + parameters.open_ticks)
+        ends = right.closes or opens + stage
+        return Tick(ends + stages_left * stage + parameters.open_ticks)
+
+    def _earned(self, progress: Progress, place: Place, worth: Amount) -> tuple[Amount, Cause]:
+        record = place.record
+        if record is None:
+            return Amount(0), Cause.FAILED_SHARE
+        if record.is_open_stage:
+            return Amount(worth * self.parameters.open_bps // FULL_SHARE), Cause.OPEN_PAY
+        if record.prover != place.assigned:
+            return Amount(worth * self.parameters.takeover_bps // FULL_SHARE), Cause.TAKEOVER_PAY
+        if record.prover in progress.failed:
+            return Amount(0), Cause.FAILED_SHARE
+        return worth, Cause.PROVER_PAY
+
+    def _move(
+        self,
+        frame: Frame,
+        job: Job,
+        target: Pocket,
+        amount: Amount,
+        cause: Cause,
+        index: TreeIndex | None,
+    ) -> None:
+        moved = Moved(escrow(job.id), target, amount, cause, job.id, None, index)
+        frame.ledger.move(moved)

@@ -1,0 +1,179 @@
+"""The plug-in interface: what a sequencing rule and a proving rule are.
+
+A *sequencing rule* decides who makes the next rollup block and under which terms; it seals blocks
+and asks the frame to open a job for each. A *proving rule* decides who may have a proof of which
+tree node recorded, from when, and what is paid for it. Any sequencing rule runs with any proving
+rule; ``combines_with`` refuses, with a sentence, what makes no sense.
+
+Contract of both:
+
+- A rule object holds its parameters and all its state, and changes it only inside the calls below,
+  made by ``protocol.machine`` in this order for every finalised log block: ``on_tick`` of the
+  proving rule, then of the sequencing rule; ``on_operation`` for each operation in order;
+  ``on_block_end`` of the sequencing rule, then of the proving rule.
+- ``on_operation`` either takes effect or raises :class:`~protocol.errors.Refused` *before it
+  changed anything*.
+- Everything is a function of what was passed in: no clock, no randomness but the frame's beacon, no
+  unordered iteration. Time is the tick.
+- Money moves through the frame's ledger only, and only what a pocket is known to hold.
+- ``snapshot`` returns plain values (numbers, bytes, text, enums, dataclasses, tuples, lists, dicts)
+  that determine the rule's future behaviour together with its parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+from protocol.events import Event, PoolMember
+from protocol.ledger import Ledger
+from protocol.messages import JobHeader, Payload
+from protocol.types import (
+    Account,
+    Amount,
+    Beacon,
+    JobId,
+    NetworkId,
+    OperationHash,
+    Root,
+    Slot,
+    Tick,
+    VrfKey,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Where in the log a call happens.
+
+    :ivar tick: height of the block being applied.
+    :ivar slot: its slot.
+    :ivar beacon: randomness of this block, unknown to everybody before it was proposed.
+    :ivar settled: height of the last block that this block's own ancestors finalise.
+    :ivar proposer: who proposed the block and receives operation fees.
+    """
+
+    tick: Tick
+    slot: Slot
+    beacon: Beacon
+    settled: Tick
+    proposer: Account
+
+
+@dataclass(slots=True)
+class Job:
+    """The proof tree of one sealed block, from opening to settlement or void."""
+
+    id: JobId
+    header: JobHeader
+    opened_at: Tick
+    is_proven: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What a rule sees and may do during one call.
+
+    :ivar moment: where in the log the call happens.
+    :ivar network: id of the network, for digests and signatures.
+    :ivar ledger: all money; moves are conserved by construction.
+    :ivar jobs: open jobs, oldest first; each is built on the one before it or on the last settled
+        one.
+    :ivar vrf_keys: VRF key of each account that registered one.
+    :ivar epoch_seed: randomness of the epoch, older than anything decided now.
+    :ivar emit: appends an event to the story of this block.
+    :ivar open_job: opens a job for a sealed block (sequencing rules only).
+    :ivar job_is_proven: tells that a job's root is recorded (proving rules only).
+    :ivar void_job: voids a job and all jobs built on it (sequencing rules only).
+    :ivar pool: the provers that can be elected now, from the proving rule.
+    :ivar latest: tick by which the proving rule will have let somebody prove the job, from the
+        proving rule.
+    """
+
+    moment: Moment
+    network: NetworkId
+    ledger: Ledger
+    jobs: Mapping[JobId, Job]
+    vrf_keys: Mapping[Account, VrfKey]
+    epoch_seed: Beacon
+    emit: Callable[[Event], None]
+    open_job: Callable[[JobHeader, tuple[PoolMember, ...]], JobId]
+    job_is_proven: Callable[[JobId], None]
+    void_job: Callable[[JobId], None]
+    pool: Callable[[], tuple[PoolMember, ...]]
+    latest: Callable[[JobId], Tick]
+
+
+class Rule(Protocol):
+    """What both kinds of rule have."""
+
+    name: ClassVar[str]
+    """Short name, as in a genesis."""
+
+    handles: ClassVar[tuple[type[Any], ...]]
+    """Classes of payload that this rule decides about."""
+
+    free: ClassVar[tuple[type[Any], ...]]
+    """Those of them that cost no operation fee when they are accepted."""
+
+    def on_tick(self, frame: Frame) -> None:
+        """Expiries: what the passing of time alone brings about. Before the block's operations."""
+
+    def on_operation(
+        self, frame: Frame, sender: Account, payload: Payload, operation: OperationHash
+    ) -> None:
+        """Apply one operation, or raise Refused before anything changed."""
+
+    def on_block_end(self, frame: Frame) -> None:
+        """Assignments: what follows from the whole block and its beacon.
+
+        After the block's operations.
+        """
+
+    def on_epoch(self, frame: Frame) -> None:
+        """An epoch begins with this block. Before anything else of the block."""
+
+    def on_job_closed(self, frame: Frame, job: Job, *, settled: bool) -> None:
+        """The job was settled, or voided: forget it."""
+
+    def needs_ticks(self) -> bool:
+        """Whether something waits for the log to grow although no operation is pending."""
+
+    def snapshot(self) -> object:
+        """All state as plain values."""
+
+    def invariants(self) -> Iterator[str]:
+        """A sentence for each property that does not hold; nothing when all is well."""
+
+
+class SequencingRule(Rule, Protocol):
+    """Who makes the next rollup block, under which terms."""
+
+    def start(self, genesis_root: Root) -> None:
+        """Begin with the rollup's first root."""
+
+    def combines_with(self, proving: ProvingRule) -> str | None:
+        """None, or a sentence that says why this rule makes no sense with that proving rule."""
+
+    def settle(self, frame: Frame, job: Job, escrowed: Amount) -> Amount:
+        """Pay the sequencing side out of the job's escrow. Returns what remains for provers."""
+
+
+class ProvingRule(Rule, Protocol):
+    """Who may have a proof recorded, from when, and what is paid for it."""
+
+    def pool(self, frame: Frame) -> tuple[PoolMember, ...]:
+        """The provers that can be elected now, in a fixed order."""
+
+    def open_job(self, frame: Frame, job: Job, pool: tuple[PoolMember, ...]) -> None:
+        """Open the rights to a job's tree nodes."""
+
+    def latest(self, job: JobId) -> Tick:
+        """A tick by which, whatever happens, everybody entitled had their time.
+
+        Never before the present.
+        """
+
+    def settle(self, frame: Frame, job: Job, share: Amount) -> None:
+        """Pay ``share`` of the job's escrow, all of it, to provers or to the burn."""
