@@ -332,7 +332,7 @@ class Fernet:
             raise Refused(Reason.WRONG_REVEAL)
         leaf_count = len(content.leaves)
         if not tree.is_leaf_count(leaf_count) or leaf_count > self.parameters.leaf_count_max:
-            raise Refused(Reason.BAD_LEAF_COUNT, f"{leaf_count} leaves")
+            raise Refused(Reason.WRONG_LEAF_COUNT, f"{leaf_count} leaves")
         if (content.parent, content.from_root) != self.head:
             raise Refused(Reason.WRONG_PARENT)
         state.phase = Revealing(phase.leader, phase.ends, phase.pool, content)
