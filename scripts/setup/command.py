@@ -35,10 +35,10 @@ def main(arguments: list[str]) -> int:
         os.environ.setdefault("PROVNET_CIRCUITS", str(tree.circuits))
         match name:
             case "run":
-                return _become(tree.program("provnet"), *rest)
+                return become(tree.program("provnet"), *rest)
             case "test" if rest:
                 os.chdir(tree.root)
-                return _become(tree.python, "-m", "pytest", *rest)
+                return become(tree.python, "-m", "pytest", *rest)
             case "test":
                 return check(tree, build_variables(tree))
             case "wheel":
@@ -53,7 +53,8 @@ def main(arguments: list[str]) -> int:
         return _INTERRUPTED
 
 
-def _become(program: Path, *arguments: str) -> int:
+def become(program: Path, *arguments: str) -> int:
+    """Replace this process by ``program``."""
     sys.stdout.flush()
     os.execv(program, [str(program), *arguments])  # noqa: S606
 
