@@ -67,7 +67,6 @@ class Reason(Enum):
     BODY_MISSING = "the bytes that the message names could not be fetched"
     INVALID_PROOF = "the proof does not prove the statement it was announced for"
     # transfers
-    SELF_TRANSFER = "the transfer's sender is its recipient"
     FEE_TOO_HIGH = "the transfer's fee is larger than a proof can hold"
     STALE_NONCE = "the transfer's nonce was used before"
     NONCE_TOO_FAR = "the transfer's nonce is too far ahead of its sender's account"
