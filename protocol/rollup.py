@@ -75,15 +75,6 @@ def transfer_cost(transfer: Transfer) -> Amount:
     return Amount(transfer.amount + transfer.fee)
 
 
-def transfer_fault(transfer: Transfer) -> Reason | None:
-    """Why no state can execute the transfer, None when some state can."""
-    if transfer.sender == transfer.recipient:
-        return Reason.SELF_TRANSFER
-    if transfer.fee > FEE_MAX:
-        return Reason.FEE_TOO_HIGH
-    return None
-
-
 def body_bytes_max(leaf_count: int, leaf_transfers: int) -> int:
     """Largest body of a block with so many leaves and transfers a leaf, in bytes."""
     leaf_bytes = _ARRAY_HEADER_BYTES + leaf_transfers * TRANSFER_BYTES_MAX

@@ -11,9 +11,9 @@ Rules.
 - All that a sender has waiting, fees included, its balance can pay: no money backs two transfers.
 - A waiting transfer is replaced by one with the same nonce and a fee higher by :data:`FEE_BUMP`.
 - A transfer is *worth* the lowest fee in its queue up to itself, for it is executed after them, and
-  nothing at all behind a missing nonce. When the pool is full the one worth least goes, of several
-  the one that came last. Worth never rises along a queue, so it is always the end of a queue that
-  goes, and no gap is torn.
+  nothing at all behind a missing nonce. When the pool is full, of the ends of all queues the one
+  worth least goes, of several the one that came last. Worth never rises along a queue: nothing that
+  stays is worth less than what goes, and no gap is torn.
 - :meth:`TransferPool.select` takes again and again, of all transfers that the state could execute
   next, the one with the highest fee, of several the one with the smallest hash.
 
@@ -34,7 +34,7 @@ from typing import Final, TypeAlias
 from protocol.errors import Reason
 from protocol.messages import SignedTransfer, Transfer
 from protocol.ports import RollupState
-from protocol.rollup import transfer_cost, transfer_fault, transfer_hash
+from protocol.rollup import FEE_MAX, transfer_cost, transfer_hash
 from protocol.types import FULL_SHARE, Account, Amount, BasisPoints, Digest, Nonce
 
 TRANSFERS_MAX: Final = 22_528
@@ -175,9 +175,9 @@ class TransferPool:
         )
 
     def _refusal(self, transfer: Transfer) -> Reason | None:
+        if transfer.fee > FEE_MAX:
+            return Reason.FEE_TOO_HIGH
         account = self._state.account(transfer.sender)
-        if (fault := transfer_fault(transfer)) is not None:
-            return fault
         if account is None:
             return Reason.CANNOT_PAY
         balance, nonce = account
