@@ -1,30 +1,33 @@
 """The chain of randomness that every draw of the protocol starts from.
 
-Problem. Provers, sequencers and log proposers are drawn by lot, and no participant may choose the lot.
+Problem. Provers, sequencers and log proposers are drawn by lot, and no participant may choose the
+lot.
 
 Rules. The beacon starts from the network's identity. Each finalised log block moves it on with its
-slot and its proposer's VRF output: ``R' = H(R, slot, output)``; a slot without a finalised block leaves
-it alone. The VRF input of a proposer is the slot and the seed of its epoch, so an output is settled
-before the slot begins and depends on nothing that its owner writes. Only outputs are mixed in, never
-proofs: an output is unique (RFC 9381, section 3.1), a proof can be remade at will.
+slot and its proposer's VRF output: ``R' = H(R, slot, output)``; a slot without a finalised block
+leaves it alone. The VRF input of a proposer is the slot and the seed of its epoch, so an output is
+settled before the slot begins and depends on nothing that its owner writes. Only outputs are mixed
+in, never proofs: an output is unique (RFC 9381, section 3.1), a proof can be remade at will.
 
 Deviations. Ethereum's RANDAO mixes by exclusive or and proposers reveal one value an epoch
 (github.com/ethereum/consensus-specs, ``process_randao``); here each step is a hash, so the order
 counts, and an output is fresh in each slot. Ouroboros Praos (eprint 2017/573) hashes the outputs of
-part of an epoch; here all of them count, and the distance between seed and use does the same service.
+part of an epoch; here all of them count, and the distance between seed and use does the same
+service.
 
-Properties. Pure and deterministic. What is kept out, given that callers take stake and VRF keys from a
-snapshot older than the seed: choosing a key after seeing the seed, and trying contents, timestamps or
-splits of stake for a better value.
+Properties. Pure and deterministic. What is kept out, given that callers take stake and VRF keys
+from a snapshot older than the seed: choosing a key after seeing the seed, and trying contents,
+timestamps or splits of stake for a better value.
 
-What bias remains. An output can be withheld. Whoever holds the best candidates of a slot knows their
-outputs in advance and may publish any of them or none, after which the best candidate of others takes
-the slot, or nobody. Held at the end of an epoch, ``k`` such slots are a choice among at least ``2^k``
-seeds, paid for with the proposals forgone. Under RANDAO, with one proposer a slot and 32 slots an
-epoch, optimal withholding raises a share of 5, 10 and 20 percent of the stake to 5.048, 10.19 and 20.68
-percent of the proposals (Alpturer and Weinberg, "Optimal RANDAO Manipulation in Ethereum", AFT 2024,
-arXiv 2409.19883); those numbers are of that schedule and not of this one. Removing the bias takes a
-verifiable delay function or threshold signatures, and neither is used here.
+What bias remains. An output can be withheld. Whoever holds the best candidates of a slot knows
+their outputs in advance and may publish any of them or none, after which the best candidate of
+others takes the slot, or nobody. Held at the end of an epoch, ``k`` such slots are a choice among
+at least ``2^k`` seeds, paid for with the proposals forgone. Under RANDAO, with one proposer a slot
+and 32 slots an epoch, optimal withholding raises a share of 5, 10 and 20 percent of the stake to
+5.048, 10.19 and 20.68 percent of the proposals (Alpturer and Weinberg, "Optimal RANDAO Manipulation
+in Ethereum", AFT 2024, arXiv 2409.19883); those numbers are of that schedule and not of this one.
+Removing the bias takes a verifiable delay function or threshold signatures, and neither is used
+here.
 """
 
 from __future__ import annotations

@@ -1,0 +1,172 @@
+"""A file to which records are only ever appended: the events of a run, in their order.
+
+Problem. A run is replayed from what its node was told. The process may be killed in the middle of a
+record, and a replay must then end at the last whole one; but a record that went bad anywhere else
+must stop it, or the replay silently becomes another run.
+
+Rules. The file starts with a magic line. A record is three little-endian 32-bit words and a
+payload: the payload's length, its CRC-32, and the CRC-32 of the first two words, without which a
+damaged length would look like a record cut short. Only the end may be torn: the file ends within a
+header or payload, or its last payload is not what was written, or zeros alone follow (a file system
+may lengthen a file before it writes to it). Everything else is corruption and refused.
+
+Deviations. Appending does not wait for the disk: a record survives the death of the process, not
+that of the machine. What a node must never forget is in its store.
+
+Properties. Reading holds one record of bounded size. CRC-32 finds accidents, not attacks.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Final, Self
+from zlib import crc32
+
+from p2p.store import StoreError
+
+RECORD_BYTES_MAX: Final = 1 << 24
+"""Largest payload of a record, in bytes."""
+
+_MAGIC: Final = b"provnet-journal/1\n"
+_SUMMED: Final = struct.Struct("<II")
+_HEADER: Final = struct.Struct("<III")
+_CHUNK_BYTES: Final = 1 << 16
+
+
+class Journal:
+    """Appends to a journal, created when the file does not exist. One process at a time.
+
+    An end that was cut short is removed first, so that what follows can be read.
+
+    :param path: the file.
+    :raises StoreError: when the file cannot be written, is no journal, or is damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        found = JournalRecords(path)
+        if path.exists():
+            for _ in found:
+                pass
+        self.torn_bytes: Final = found.torn_bytes
+        """How many bytes of an incomplete record were removed on opening."""
+        self._end = found.whole_bytes
+        try:
+            self._file = path.open("ab", buffering=0)
+        except OSError as error:
+            raise _unusable(path, error) from error
+        self._file.truncate(self._end)
+        if not self._end:
+            self._write(_MAGIC)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the file."""
+        self._file.close()
+
+    def append(self, payload: bytes) -> None:
+        """Add one record, whole or not at all.
+
+        :raises ValueError: when the payload is larger than :data:`RECORD_BYTES_MAX`.
+        :raises StoreError: when the file cannot be written, as on a full disk.
+        """
+        if len(payload) > RECORD_BYTES_MAX:
+            raise ValueError(f"a record has at most {RECORD_BYTES_MAX} bytes, not {len(payload)}")
+        summed = _SUMMED.pack(len(payload), crc32(payload))
+        self._write(_HEADER.pack(len(payload), crc32(payload), crc32(summed)) + payload)
+
+    def _write(self, whole: bytes) -> None:
+        try:
+            written = self._file.write(whole)
+            if written != len(whole):
+                raise OSError("no space left for a whole record")
+        except OSError as error:
+            self._file.truncate(self._end)
+            raise _unusable(self._path, error) from error
+        self._end += len(whole)
+
+
+class JournalRecords(Iterable[bytes]):
+    """The payloads of a journal in their order; each iteration reads the file from its start.
+
+    ``whole_bytes`` and ``torn_bytes`` say, once an iteration has ended, how much of the file is
+    whole and how much is an end that was cut short.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.whole_bytes = 0
+        self.torn_bytes = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            with self._path.open("rb") as file:
+                yield from self._whole(file)
+                self.torn_bytes = os.fstat(file.fileno()).st_size - self.whole_bytes
+        except OSError as error:
+            raise _unusable(self._path, error) from error
+
+    def _whole(self, file: BinaryIO) -> Iterator[bytes]:
+        self.whole_bytes = 0
+        magic = file.read(len(_MAGIC))
+        if magic != _MAGIC:
+            if not _MAGIC.startswith(magic):
+                raise StoreError(f"{self._path} is no journal of provnet", "name another file")
+            return
+        self.whole_bytes = len(_MAGIC)
+        while (payload := self._record(file)) is not None:
+            self.whole_bytes += _HEADER.size + len(payload)
+            yield payload
+
+    def _record(self, file: BinaryIO) -> bytes | None:
+        """The next payload, None at the end of the file or where it was cut short."""
+        header = file.read(_HEADER.size)
+        if len(header) < _HEADER.size:
+            return None
+        length, payload_sum, header_sum = _HEADER.unpack(header)
+        if crc32(header[: _SUMMED.size]) != header_sum or length > RECORD_BYTES_MAX:
+            self._require_end(file, is_torn=not any(header))
+            return None
+        payload = file.read(length)
+        if len(payload) == length and crc32(payload) == payload_sum:
+            return payload
+        self._require_end(file, is_torn=True)
+        return None
+
+    def _require_end(self, file: BinaryIO, *, is_torn: bool) -> None:
+        """Accept a broken record when nothing but zeros follows it; refuse it otherwise."""
+        while is_torn and (chunk := file.read(_CHUNK_BYTES)):
+            is_torn = not any(chunk)
+        if not is_torn:
+            raise StoreError(
+                f"{self._path} is damaged after byte {self.whole_bytes}",
+                "keep it for inspection; the records before that byte are whole",
+            )
+
+
+def read_journal(path: Path) -> JournalRecords:
+    """The records of a journal, up to an end that was cut short, which the result reports.
+
+    Iterating raises StoreError when the file cannot be read, is no journal, or is damaged before
+    its end; the records up to there have been given by then.
+    """
+    return JournalRecords(path)
+
+
+def _unusable(path: Path, error: OSError) -> StoreError:
+    reason = error.strerror or str(error)
+    return StoreError(f"{path} cannot be used: {reason}", "check its directory, rights and space")
