@@ -12,7 +12,7 @@ from pathlib import Path
 from scripts.setup.terminal import SetUpError, say
 from scripts.setup.tree import Tree
 
-_FOREIGN_SUFFIXES = (".rs", ".lock", ".toml")
+_FOREIGN_SUFFIXES = (".lock", ".pyc", ".rs", ".toml")
 
 
 def check_wheel(tree: Tree, variables: Mapping[str, str]) -> int:

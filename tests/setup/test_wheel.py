@@ -21,6 +21,7 @@ from scripts.setup.wheel import faults_of_wheel
             "",
             ["prover/circuits/src/lib.rs is no part of the product"],
         ),
+        ("p2p/host.pyc", "", ["p2p/host.pyc is no part of the product"]),
         ("prover/_native.abi3.so", "at /a/clone/x.rs", ["prover/_native.abi3.so names /a/clone"]),
     ],
 )
