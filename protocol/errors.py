@@ -63,6 +63,10 @@ class Reason(Enum):
     NOT_EVIDENCE = "the two messages do not contradict each other"
     ALREADY_PUNISHED = "this fault was punished before"
     EVIDENCE_TOO_OLD = "the fault is older than evidence may be"
+    # the replica
+    TOO_MANY_PENDING = "too many operations wait to be ordered, or too many of this sender"
+    TOO_MANY_BODIES = "the block carries more bodies than may be checked in time"
+    WRONG_STATE = "the header's state digest is not that of the settled log"
     # bodies and proofs
     BODY_MISSING = "the bytes that the message names could not be fetched"
     INVALID_PROOF = "the proof does not prove the statement it was announced for"

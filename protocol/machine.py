@@ -21,7 +21,7 @@ whatever is ordered has been checked by more than two thirds of the log stake.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from protocol.beacon import genesis_beacon
@@ -173,6 +173,15 @@ class Machine:
         is_free = is_evidence or (self._is_free(operation) and stake > 0)
         payable = self.ledger.holds(balance(operation.sender)) >= self.genesis.network.operation_fee
         return None if is_free or payable else Reason.FEE_UNPAYABLE
+
+    def earliest(
+        self, operation: Operation, ordered: Sequence[tuple[Tick, Operation]]
+    ) -> Tick | None:
+        """First tick at which ordering the operation can have effect; see ``Rule.earliest``."""
+        for rule in (self.sequencing, self.proving):
+            if isinstance(operation.payload, rule.handles):
+                return rule.earliest(operation.sender, operation.payload, ordered)
+        return Tick(0)
 
     def invariants(self) -> Iterator[str]:
         """A sentence for each property that does not hold; nothing when all is well."""

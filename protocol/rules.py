@@ -22,13 +22,13 @@ Contract of both:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from protocol.events import Event, PoolMember
 from protocol.ledger import Ledger
-from protocol.messages import JobHeader, Payload
+from protocol.messages import JobHeader, Operation, Payload
 from protocol.types import (
     Account,
     Amount,
@@ -124,6 +124,16 @@ class Rule(Protocol):
         self, frame: Frame, sender: Account, payload: Payload, operation: OperationHash
     ) -> None:
         """Apply one operation, or raise Refused before anything changed."""
+
+    def earliest(
+        self, sender: Account, payload: Payload, ordered: Sequence[tuple[Tick, Operation]]
+    ) -> Tick | None:
+        """First tick at which ordering the operation can have effect; None if that cannot be told
+        yet.
+
+        Judged by the final state and by what is ordered above it but not final, with heights. A
+        proposer keeps the operation until then, so that being early costs nobody a fee.
+        """
 
     def on_block_end(self, frame: Frame) -> None:
         """Assignments: what follows from the whole block and its beacon.

@@ -47,7 +47,7 @@ paid without a record.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -65,7 +65,7 @@ from protocol.events import (
     WindowStarted,
 )
 from protocol.ledger import BURNED, Cause, Moved, Pocket, balance, escrow, prover_stake
-from protocol.messages import Intent, Payload, ProofRecord
+from protocol.messages import Intent, Operation, Payload, ProofRecord
 from protocol.rules import Frame, Job
 from protocol.signing import digest
 from protocol.types import (
@@ -210,6 +210,11 @@ class Place:
         """The present right; older ones stay good."""
         return self.rights[-1]
 
+    @property
+    def is_exclusive(self) -> bool:
+        """Whether only one account may deliver, so that its record needs no contest."""
+        return len(self.rights) == 1 and self.right.holder is not None
+
 
 @dataclass(slots=True)
 class Progress:
@@ -331,6 +336,47 @@ class Elected:
         elif isinstance(payload, ProofRecord):
             self._on_record(frame, sender, payload)
 
+    def earliest(
+        self, sender: Account, payload: Payload, ordered: Sequence[tuple[Tick, Operation]]
+    ) -> Tick | None:
+        """A record waits for its minimal time, and for its inputs to be recorded or ordered."""
+        if not isinstance(payload, ProofRecord):
+            return Tick(0)
+        progress = self._progress.get(payload.job)
+        place = progress and progress.places.get(payload.index)
+        if progress is None or place is None or place.record is not None:
+            return None
+        holders = [right.holder for right in place.rights]
+        if sender not in holders and None not in holders:
+            return None
+        admissible = self.admissible_from(place, payload.index, sender)
+        if admissible is not None:
+            return admissible
+        inputs = [
+            self._recorded_at(progress, child, ordered) for child in tree.children(payload.index)
+        ]
+        opens = [tick for tick in inputs if tick is not None]
+        return Tick(max(opens) + self.min_ticks(payload.index)) if len(opens) == 2 else None
+
+    def _recorded_at(
+        self, progress: Progress, index: TreeIndex, ordered: Sequence[tuple[Tick, Operation]]
+    ) -> Tick | None:
+        """When ``index`` was recorded, or will be by what is ordered; a contest takes one tick
+        more.
+        """
+        place = progress.places[index]
+        if place.record is not None:
+            return place.record.tick
+        contest = 0 if place.is_exclusive else 1
+        for tick, operation in ordered:
+            payload = operation.payload
+            if isinstance(payload, ProofRecord) and (payload.job, payload.index) == (
+                progress.job.id,
+                index,
+            ):
+                return Tick(tick + contest)
+        return None
+
     def on_block_end(self, frame: Frame) -> None:
         """Nothing: rights opened with the records that brought them about."""
 
@@ -418,7 +464,7 @@ class Elected:
             raise Refused(Reason.ALREADY_RECORDED, str(index))
         is_open_stage = all(right.holder != sender for right in place.rights)
         record = Recorded(sender, payload.claim, frame.moment.tick, is_open_stage)
-        if len(place.rights) == 1 and place.right.holder is not None:
+        if place.is_exclusive:
             self._record(frame, progress, index, record)
         else:
             place.contenders.append(record)

@@ -38,7 +38,7 @@ split of s against all others' t wins as if its draw were multiplied by (1+s)/(1
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -59,6 +59,7 @@ from protocol.messages import (
     BlockContent,
     BlockReveal,
     JobHeader,
+    Operation,
     Payload,
     commitment_digest,
 )
@@ -227,6 +228,12 @@ class Fernet:
             self._on_commitment(frame, sender, payload)
         elif isinstance(payload, BlockReveal):
             self._on_reveal(frame, sender, payload)
+
+    def earliest(
+        self, sender: Account, payload: Payload, ordered: Sequence[tuple[Tick, Operation]]
+    ) -> Tick | None:
+        """At once: agents commit and reveal when they see the phase."""
+        return Tick(0)
 
     def on_block_end(self, frame: Frame) -> None:
         """Open the job, or skip the round, at the fixed end of the reveal window."""

@@ -1,0 +1,648 @@
+"""Ordering, machine and pending operations as one value: an event goes in, effects come out.
+
+**The problem.** A node must turn what it hears into votes, proposals and state, survive restarts,
+and never depend on when its disk or network are quick. So everything it decides is decided here,
+without I/O; the shell (``p2p.node``) feeds events in one at a time and runs the effects in order.
+
+**Rules.**
+
+- Messages arrive decoded, within limits and with valid signatures: the shell checks that before.
+- *Duty of order:* effects are run in order, and a :class:`Remember` is durable before what follows
+  it. So a restart never signs two things for one slot.
+- *Execution follows finality:* the machine applies finalised blocks only.
+- *Ordered means available and valid:* an operation with a body (a reveal, a proof record) is
+  proposed only after its body was held and found valid in an earlier slot, and voted for only when
+  it was found valid here.
+- A header's state digest must equal our own after the same block, or it gets no vote. A *notarised*
+  block that disagrees means that this replica, or more than two thirds of the log stake, is wrong:
+  the replica halts and says so.
+- *Idle:* a validator proposes only while operations are pending, ordered but not final, or a window
+  is open.
+
+**Properties.** :meth:`Replica.step` is total on messages of others and deterministic: equal events
+in equal order give equal effects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from protocol.codec import encode
+from protocol.errors import Reason, Refused
+from protocol.machine import Applied, FinalBlock, Machine
+from protocol.messages import (
+    LOG_BLOCK_BYTES_MAX,
+    BlockCommitment,
+    BlockReveal,
+    CertifiedBlock,
+    Intent,
+    LogBlock,
+    Operation,
+    Payload,
+    ProofRecord,
+    SignedOperation,
+    SignedVote,
+    Vote,
+    operation_hash,
+    operation_is_signed,
+    operations_digest,
+    sign_header,
+    sign_operation,
+    sign_vote,
+)
+from protocol.ordering.outputs import (
+    Candidate,
+    Discarded,
+    Equivocation,
+    Finalised,
+    Missing,
+    Notarised,
+    Output,
+    ProposalDue,
+    VoteDue,
+)
+from protocol.ordering.streamlet import Streamlet
+from protocol.ordering.validators import Identity
+from protocol.ports import Topic
+from protocol.rules import Moment
+from protocol.types import (
+    Digest,
+    Milliseconds,
+    Nonce,
+    OperationHash,
+    Slot,
+    Tick,
+)
+
+PENDING_MAX: Final = 4_096
+"""Most pending operations."""
+
+PENDING_PER_SENDER_MAX: Final = 128
+"""Most pending operations of one account."""
+
+REPEAT_SLOTS: Final = 4
+"""An operation of ours that is not ordered is gossiped again after so many slots: gossip is best
+effort.
+"""
+
+DIGESTS_KEPT: Final = 1_024
+"""State digests kept, in heights below the last final one: what a late header may refer to."""
+
+BODY_KINDS: Final = (BlockReveal, ProofRecord)
+"""Payloads that count only with bytes that travel by request."""
+
+
+TOPICS: Final = {
+    Intent: Topic.INTENTS,
+    BlockCommitment: Topic.BLOCK_PROPOSALS,
+    BlockReveal: Topic.BLOCK_PROPOSALS,
+    ProofRecord: Topic.PROOFS,
+}
+"""Topics of the kinds that have one of their own."""
+
+BLOCK_ROOM_BYTES: Final = LOG_BLOCK_BYTES_MAX - 64_000
+"""Bytes of operations in one log block; the rest is for the header and its certificate."""
+
+NONCE_SHIFT: Final = 8
+"""Nonces of our operations are milliseconds shifted by this: they grow over restarts without
+being stored.
+"""
+
+
+# --- events ---
+
+
+@dataclass(frozen=True, slots=True)
+class TimePassed:
+    """It is now ``now_ms``."""
+
+    now_ms: Milliseconds
+
+
+@dataclass(frozen=True, slots=True)
+class BlockHeard:
+    """A proposal arrived."""
+
+    block: LogBlock
+    now_ms: Milliseconds
+
+
+@dataclass(frozen=True, slots=True)
+class VoteHeard:
+    """A vote arrived."""
+
+    vote: SignedVote
+    now_ms: Milliseconds
+
+
+@dataclass(frozen=True, slots=True)
+class OperationHeard:
+    """An operation of somebody else arrived."""
+
+    signed: SignedOperation
+    now_ms: Milliseconds
+
+
+@dataclass(frozen=True, slots=True)
+class CertifiedHeard:
+    """A peer answered a request for certified blocks, lowest first."""
+
+    blocks: tuple[CertifiedBlock, ...]
+    now_ms: Milliseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """An agent of this node wants a payload ordered."""
+
+    payload: Payload
+    now_ms: Milliseconds
+
+
+@dataclass(frozen=True, slots=True)
+class BodyChecked:
+    """The body of an operation was fetched and checked; ``fault`` is None when it is valid."""
+
+    operation: OperationHash
+    fault: Reason | None
+    now_ms: Milliseconds
+
+
+Happening: TypeAlias = (
+    TimePassed | BlockHeard | VoteHeard | OperationHeard | CertifiedHeard | Submitted | BodyChecked
+)
+
+
+# --- effects ---
+
+
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """Make durable what we sign for ``slot`` before anything that follows; ``kind`` is ``vote``
+    or ``proposal``.
+    """
+
+    kind: str
+    slot: Slot
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Store a notarised block with its certificate."""
+
+    certified: CertifiedBlock
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Gossip ``payload``."""
+
+    topic: Topic
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CheckBody:
+    """Fetch and check the body of an operation, then tell with :class:`BodyChecked`."""
+
+    signed: SignedOperation
+
+
+@dataclass(frozen=True, slots=True)
+class BlockFinal:
+    """``block`` is final and was applied."""
+
+    block: LogBlock
+    moment: Moment
+    applied: Applied
+
+
+@dataclass(frozen=True, slots=True)
+class BodyAccepted:
+    """An operation's body was found valid: whoever waits for the proof or the block may use it."""
+
+    signed: SignedOperation
+
+
+@dataclass(frozen=True, slots=True)
+class FetchBlocks:
+    """Ask peers for certified blocks above our final height: we heard of one that we do not
+    have.
+    """
+
+    above: Tick
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A message was refused; the shell decides whether to hold it against the peer that sent it."""
+
+    reason: Reason
+    detail: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Halted:
+    """Disagreement with a notarised block: the replica stops voting.
+
+    ``sentence`` says about what.
+    """
+
+    sentence: str
+
+
+Effect: TypeAlias = (
+    Remember | Keep | Publish | CheckBody | Final | BodyAccepted | FetchBlocks | Rejected | Halted
+)
+
+
+# --- the replica ---
+
+
+@dataclass(slots=True)
+class _Pending:
+    """An operation that waits to be ordered.
+
+    ``ready_slot`` is the first slot whose proposals may carry it; None while its body is not known
+    to be valid. ``is_asked``: the check of its body was asked for.
+    """
+
+    signed: SignedOperation
+    identity: OperationHash
+    is_own: bool
+    told_slot: Slot
+    ready_slot: Slot | None
+    is_asked: bool = False
+
+
+class Replica:
+    """One node's copy of the log, its state, and what waits to be ordered."""
+
+    def __init__(self, machine: Machine, engine: Streamlet, identity: Identity | None) -> None:
+        """Begin at the genesis; use :meth:`restore` with what was stored before the first step.
+
+        :param identity: keys of a validator or of an account that submits operations; None for an
+            observer.
+        """
+        self.machine = machine
+        self.engine = engine
+        self.identity = identity
+        self.halted: str | None = None
+        self._digests: dict[Tick, Digest] = {Tick(0): machine.digest}
+        self._pending: dict[OperationHash, _Pending] = {}
+        self._valid_bodies: dict[OperationHash, Tick] = {}
+        self._nonce = 0
+        self._slot = Slot(0)
+
+    # --- reading ---
+
+    @property
+    def final_height(self) -> Tick:
+        """Height of the last block that was applied."""
+        return self.machine.tick
+
+    @property
+    def slot(self) -> Slot:
+        """The slot of the last time that was told."""
+        return self._slot
+
+    def pending(self) -> tuple[SignedOperation, ...]:
+        """Operations that wait to be ordered, oldest first."""
+        return tuple(one.signed for one in self._pending.values())
+
+    def knows(self, identity: OperationHash) -> bool:
+        """Whether the operation waits here already."""
+        return identity in self._pending
+
+    def objection(self, signed: SignedOperation) -> Reason | None:
+        """Why an operation is not worth keeping, judged by the final state; None if it is."""
+        operation = signed.operation
+        if operation_hash(operation) in self._pending:
+            return Reason.DUPLICATE
+        reason = self.machine.objection(operation, Tick(self.final_height + 1))
+        if reason is not None:
+            return reason
+        of_sender = sum(
+            1 for one in self._pending.values() if one.signed.operation.sender == operation.sender
+        )
+        if len(self._pending) >= PENDING_MAX or of_sender >= PENDING_PER_SENDER_MAX:
+            return Reason.TOO_MANY_PENDING
+        return None
+
+    # --- stepping ---
+
+    def restore(
+        self, certified: Sequence[CertifiedBlock], now_ms: Milliseconds
+    ) -> tuple[Effect, ...]:
+        """Go on from all notarised blocks that were kept, parents first.
+
+        The slots last signed in were given to the engine when it was made.
+
+        :returns: the effects of applying them again, without what is stored already.
+        """
+        effects = self.step(CertifiedHeard(tuple(certified), now_ms))
+        return tuple(one for one in effects if isinstance(one, BlockFinal | CheckBody | Halted))
+
+    def step(self, happening: Happening) -> tuple[Effect, ...]:
+        """Take one event. Returns effects to be run in order."""
+        return tuple(self._take(happening))
+
+    def _take(self, happening: Happening) -> Iterator[Effect]:
+        now_ms = happening.now_ms
+        self._slot = self.engine.slot_at(now_ms)
+        match happening:
+            case TimePassed():
+                yield from self._follow(self.engine.on_time(now_ms), now_ms)
+                yield from self._repeat()
+            case BlockHeard(block):
+                yield from self._on_block(block, now_ms)
+            case VoteHeard(vote):
+                yield from self._on_vote(vote, now_ms)
+            case CertifiedHeard(blocks):
+                for certified in blocks:
+                    yield from self._on_certified(certified, now_ms)
+            case OperationHeard(signed):
+                yield from self._add(signed, is_own=False)
+            case Submitted(payload):
+                yield from self._submit(payload, now_ms)
+            case BodyChecked(identity, fault):
+                yield from self._on_body(identity, fault)
+
+    # --- what others say ---
+
+    def _on_block(self, block: LogBlock, now_ms: Milliseconds) -> Iterator[Effect]:
+        try:
+            outputs = self.engine.on_block(block, now_ms)
+        except Refused as refusal:
+            yield Rejected(refusal.reason, refusal.detail, "log proposal")
+            return
+        for signed in block.operations:
+            if needs_body(signed.operation) and self.objection(signed) is None:
+                yield from self._add(signed, is_own=False)
+        yield from self._follow(outputs, now_ms)
+
+    def _on_vote(self, vote: SignedVote, now_ms: Milliseconds) -> Iterator[Effect]:
+        try:
+            outputs = self.engine.on_vote(vote, now_ms)
+        except Refused as refusal:
+            yield Rejected(refusal.reason, refusal.detail, "log vote")
+            return
+        yield from self._follow(outputs, now_ms)
+
+    def _on_certified(self, certified: CertifiedBlock, now_ms: Milliseconds) -> Iterator[Effect]:
+        if certified.block.header.height <= self.final_height:
+            return
+        try:
+            outputs = self.engine.on_certified(certified, now_ms)
+        except Refused as refusal:
+            yield Rejected(refusal.reason, refusal.detail, "certified block")
+            return
+        yield from self._follow(outputs, now_ms)
+
+    # --- what the engine says ---
+
+    def _follow(self, outputs: tuple[Output, ...], now_ms: Milliseconds) -> Iterator[Effect]:
+        for output in outputs:
+            match output:
+                case ProposalDue(slot):
+                    yield from self._propose(slot, now_ms)
+                case VoteDue(slot):
+                    yield from self._vote(slot, now_ms)
+                case Notarised():
+                    yield Keep(output.certified)
+                    yield from self._compare(output)
+                case Finalised():
+                    yield from self._apply(output)
+                case Missing():
+                    yield FetchBlocks(self.final_height)
+                case Equivocation(evidence):
+                    yield from self._submit(evidence, now_ms)
+                case Discarded(_, reason):
+                    yield Rejected(reason, "", "log proposal")
+
+    def _apply(self, final: Finalised) -> Iterator[Effect]:
+        header, link = final.block.header, final.link
+        moment = Moment(link.height, link.slot, link.beacon, link.settled, header.proposer)
+        applied = self.machine.apply(FinalBlock(moment, final.block.operations))
+        self._digests[link.height] = applied.digest
+        self._digests.pop(Tick(link.height - DIGESTS_KEPT), None)
+        yield BlockFinal(final.block, moment, applied)
+        for signed in final.block.operations:
+            self._pending.pop(operation_hash(signed.operation), None)
+        self._forget_outdated()
+        yield from self._check_bodies()
+
+    def _forget_outdated(self) -> None:
+        height = Tick(self.final_height + 1)
+        for identity, pending in tuple(self._pending.items()):
+            if pending.signed.operation.valid_until < height:
+                del self._pending[identity]
+        for identity, until in tuple(self._valid_bodies.items()):
+            if until < height:
+                del self._valid_bodies[identity]
+
+    def _compare(self, notarised: Notarised) -> Iterator[Effect]:
+        header, settled = notarised.block.header, notarised.link.settled
+        ours = self._digests.get(settled)
+        if ours is not None and ours != header.state and self.halted is None:
+            self.halted = (
+                f"the notarised block {header.height} has state {header.state.hex()[:16]} "
+                f"after height {settled}; this node has {ours.hex()[:16]}"
+            )
+            yield Halted(self.halted)
+
+    # --- proposing ---
+
+    def _propose(self, slot: Slot, now_ms: Milliseconds) -> Iterator[Effect]:
+        draft = self.engine.draft(slot)
+        if draft is None or self.identity is None or self.halted is not None:
+            return
+        chain = self.engine.chain(draft.parent)
+        operations = self._choose(chain, draft.height, slot)
+        is_idle = not operations and not any(block.operations for block in chain)
+        if is_idle and not self.machine.needs_ticks():
+            return
+        header = draft.header(operations_digest(operations), self._digests[draft.settled])
+        signed = sign_header(self.identity.signing_seed, self.machine.network, header)
+        block = LogBlock(signed, operations)
+        payload = encode(block)
+        yield Remember("proposal", slot, encode(signed))
+        yield Publish(Topic.LOG_PROPOSALS, payload)
+        yield from self._follow(self.engine.on_block(block, now_ms), now_ms)
+
+    def _choose(
+        self, chain: tuple[LogBlock, ...], height: Tick, slot: Slot
+    ) -> tuple[SignedOperation, ...]:
+        """Pending operations for a block on ``chain``, oldest first, within the limits."""
+        parameters = self.machine.genesis.network
+        ordered = _Ordered(chain)
+        chosen: list[SignedOperation] = []
+        size = 0
+        for pending in self._pending.values():
+            size += len(encode(pending.signed))
+            if len(chosen) == parameters.max_operations_per_log_block or size > BLOCK_ROOM_BYTES:
+                break
+            if pending.ready_slot is None or pending.ready_slot > slot:
+                continue
+            if self._fault(pending.signed.operation, ordered, height) is None:
+                ordered.add(pending.signed.operation, height)
+                chosen.append(pending.signed)
+        return tuple(chosen)
+
+    def _fault(self, operation: Operation, ordered: _Ordered, height: Tick) -> Reason | None:
+        """Why a block at ``height``, after what is ordered but not final, should not carry it."""
+        if operation_hash(operation) in ordered.identities:
+            return Reason.DUPLICATE
+        if (
+            needs_body(operation)
+            and ordered.body_count(height) >= self.machine.genesis.network.max_bodies_per_log_block
+        ):
+            return Reason.TOO_MANY_BODIES
+        objection = self.machine.objection(operation, height)
+        if objection is not None:
+            return objection
+        earliest = self.machine.earliest(operation, ordered.since_final)
+        return Reason.TOO_EARLY if earliest is None or earliest > height else None
+
+    # --- voting ---
+
+    def _vote(self, slot: Slot, now_ms: Milliseconds) -> Iterator[Effect]:
+        if self.identity is None or self.halted is not None:
+            return
+        for candidate in self.engine.ballot(slot):
+            if self._objection_to(candidate) is None:
+                vote = Vote(self.identity.account, slot, candidate.link.block)
+                signed = sign_vote(self.identity.signing_seed, self.machine.network, vote)
+                payload = encode(signed)
+                yield Remember("vote", slot, payload)
+                yield Publish(Topic.LOG_VOTES, payload)
+                yield from self._follow(self.engine.on_vote(signed, now_ms), now_ms)
+                return
+
+    def _objection_to(self, candidate: Candidate) -> Reason | None:
+        """Why a proposal's content gets no vote of ours."""
+        block, parameters = candidate.block, self.machine.genesis.network
+        header = block.header
+        if self._digests.get(candidate.link.settled) != header.state:
+            return Reason.WRONG_STATE
+        if len(block.operations) > parameters.max_operations_per_log_block:
+            return Reason.TOO_LARGE
+        ordered = _Ordered(self.engine.chain(header.parent))
+        for signed in block.operations:
+            reason = self._fault(signed.operation, ordered, header.height)
+            reason = reason or self._unavailable(signed)
+            if reason is not None:
+                return reason
+            ordered.add(signed.operation, header.height)
+        return None
+
+    def _unavailable(self, signed: SignedOperation) -> Reason | None:
+        """Why an operation cannot be vouched for: not signed, or its body not known to be valid."""
+        identity = operation_hash(signed.operation)
+        pending = self._pending.get(identity)
+        is_known = pending is not None and pending.signed == signed
+        if not is_known and not operation_is_signed(self.machine.network, signed):
+            return Reason.BAD_SIGNATURE
+        if needs_body(signed.operation) and identity not in self._valid_bodies:
+            return Reason.BODY_MISSING
+        return None
+
+    # --- operations ---
+
+    def _submit(self, payload: Payload, now_ms: Milliseconds) -> Iterator[Effect]:
+        if self.identity is None:
+            return
+        self._nonce = max(self._nonce + 1, now_ms << NONCE_SHIFT)
+        lifetime = self.machine.genesis.network.epoch_ticks
+        operation = Operation(
+            self.identity.account,
+            Nonce(self._nonce),
+            Tick(self.final_height + lifetime),
+            payload,
+        )
+        signed = sign_operation(self.identity.signing_seed, self.machine.network, operation)
+        objection = self.objection(signed)
+        if objection is not None:
+            yield Rejected(objection, "", f"own {type(payload).__name__}")
+            return
+        yield Publish(topic_of(payload), encode(signed))
+        yield from self._add(signed, is_own=True)
+
+    def _add(self, signed: SignedOperation, *, is_own: bool) -> Iterator[Effect]:
+        objection = self.objection(signed)
+        if objection is not None:
+            yield Rejected(objection, "", type(signed.operation.payload).__name__)
+            return
+        identity = operation_hash(signed.operation)
+        ready = None if needs_body(signed.operation) else self._slot
+        self._pending[identity] = _Pending(signed, identity, is_own, self._slot, ready)
+        yield from self._check_bodies()
+
+    def _check_bodies(self) -> Iterator[Effect]:
+        """Ask for the check of each body that can be judged now and was not asked for yet."""
+        for pending in self._pending.values():
+            waits = needs_body(pending.signed.operation) and not pending.is_asked
+            if waits and self._is_judgeable(pending.signed.operation.payload):
+                pending.is_asked = True
+                yield CheckBody(pending.signed)
+
+    def _is_judgeable(self, payload: Payload) -> bool:
+        """Whether the state that the body is judged by is known: a record's job is open."""
+        return not isinstance(payload, ProofRecord) or payload.job in self.machine.jobs
+
+    def _on_body(self, identity: OperationHash, fault: Reason | None) -> Iterator[Effect]:
+        pending = self._pending.get(identity)
+        if pending is None:
+            return
+        until = pending.signed.operation.valid_until
+        if fault is None:
+            self._valid_bodies[identity] = until
+            pending.ready_slot = Slot(self._slot + 1)
+            yield BodyAccepted(pending.signed)
+        elif fault is Reason.BODY_MISSING:
+            del self._pending[identity]
+        else:
+            del self._pending[identity]
+            yield Rejected(fault, pending.signed.operation.sender.hex(), "body")
+
+    def _repeat(self) -> Iterator[Effect]:
+        """Gossip our own operations again that have waited for long."""
+        for pending in self._pending.values():
+            if pending.is_own and self._slot >= pending.told_slot + REPEAT_SLOTS:
+                pending.told_slot = self._slot
+                payload = pending.signed.operation.payload
+                yield Publish(topic_of(payload), encode(pending.signed))
+
+
+class _Ordered:
+    """What is ordered above the final block, on one chain, by identity and by height."""
+
+    def __init__(self, chain: tuple[LogBlock, ...]) -> None:
+        self.identities: set[OperationHash] = set()
+        self.since_final: list[tuple[Tick, Operation]] = []
+        for block in chain:
+            for signed in block.operations:
+                self.add(signed.operation, block.header.height)
+
+    def add(self, operation: Operation, height: Tick) -> None:
+        """Count an operation as ordered at ``height``."""
+        self.identities.add(operation_hash(operation))
+        self.since_final.append((height, operation))
+
+    def body_count(self, height: Tick) -> int:
+        """Operations with bodies in the block at ``height``."""
+        return sum(1 for at, one in self.since_final if at == height and needs_body(one))
+
+
+def needs_body(operation: Operation) -> bool:
+    """Whether the operation counts only with bytes that travel by request."""
+    return isinstance(operation.payload, BODY_KINDS)
+
+
+def topic_of(payload: Payload) -> Topic:
+    """Where operations with this payload are gossiped."""
+    return TOPICS.get(type(payload), Topic.OPERATIONS)
