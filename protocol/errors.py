@@ -50,6 +50,7 @@ class Reason(Enum):
     ALREADY_REVEALED = "the round's block is sealed already"
     WRONG_REVEAL = "the reveal does not match the commitment"
     WRONG_PARENT = "the block does not build on the head of the rollup"
+    FEES_NOT_BACKED = "the open jobs' fees together are more than the rollup holds"
     # proving
     EMPTY_INTENT = "the intent offers no capacity or has passed already"
     UNKNOWN_JOB = "the job is not open"

@@ -162,12 +162,9 @@ class Machine:
 
         Being includable does not mean being accepted: rights and rounds may have changed by then.
         """
-        if operation.valid_until < height:
-            return Reason.EXPIRED
-        if operation.valid_until > height + self.genesis.network.epoch_ticks:
-            return Reason.VALID_TOO_LONG
-        if operation_hash(operation) in self._seen:
-            return Reason.DUPLICATE
+        out_of_place = self._out_of_place(operation, operation_hash(operation), height)
+        if out_of_place is not None:
+            return out_of_place
         is_evidence = isinstance(operation.payload, VoteEvidence | ProposalEvidence)
         stake = self.ledger.holds(prover_stake(operation.sender))
         is_free = is_evidence or (self._is_free(operation) and stake > 0)
@@ -261,7 +258,7 @@ class Machine:
             job_is_proven=self._job_is_proven,
             void_job=lambda job: self._void_job(frame, job),
             pool=lambda: self.proving.pool(frame),
-            latest=self.proving.latest,
+            latest=lambda job: self.proving.latest(job, moment.tick),
         )
         return frame
 
@@ -290,10 +287,9 @@ class Machine:
 
     def _apply_operation(self, frame: Frame, operation: Operation) -> None:
         identity, kind = operation_hash(operation), type(operation.payload).__name__
-        outdated = not 0 <= operation.valid_until - self.tick <= self.genesis.network.epoch_ticks
-        if identity in self._seen or outdated:
-            reason = Reason.DUPLICATE if identity in self._seen else Reason.EXPIRED
-            self._emit(OperationRefused(identity, operation.sender, kind, reason.name))
+        out_of_place = self._out_of_place(operation, identity, self.tick)
+        if out_of_place is not None:
+            self._emit(OperationRefused(identity, operation.sender, kind, out_of_place.name))
             return
         self._seen[identity] = operation.valid_until
         is_free = self._is_free(operation)
@@ -306,6 +302,16 @@ class Machine:
             if is_free:
                 self._take_fee(frame, operation.sender, identity)
             self._emit(OperationRefused(identity, operation.sender, kind, refusal.reason.name))
+
+    def _out_of_place(
+        self, operation: Operation, identity: OperationHash, height: Tick
+    ) -> Reason | None:
+        """Why the operation does not count at ``height`` and does not even cost a fee."""
+        if operation.valid_until < height:
+            return Reason.EXPIRED
+        if operation.valid_until > height + self.genesis.network.epoch_ticks:
+            return Reason.VALID_TOO_LONG
+        return Reason.DUPLICATE if identity in self._seen else None
 
     def _charge(self, frame: Frame, sender: Account, identity: OperationHash) -> None:
         if self._take_fee(frame, sender, identity) < self.genesis.network.operation_fee:

@@ -179,10 +179,11 @@ class ProvingRule(Rule, Protocol):
     def open_job(self, frame: Frame, job: Job, pool: tuple[PoolMember, ...]) -> None:
         """Open the rights to a job's tree nodes."""
 
-    def latest(self, job: JobId) -> Tick:
-        """A tick by which, whatever happens, everybody entitled had their time.
+    def latest(self, job: JobId, now: Tick) -> Tick:
+        """A tick by which, whatever provers do, everybody entitled had their time.
 
-        Never before the present.
+        Windows wait for finality, so this counts with its usual lag from ``now`` on, and moves on
+        while finality stands still.
         """
 
     def settle(self, frame: Frame, job: Job, share: Amount) -> None:

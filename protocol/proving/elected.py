@@ -32,7 +32,8 @@ proving time from the same thread, after Mina.
 
 **Deviations.** The thread stops at the sibling; heirs outward and the open stage are ours, because
 pair takeover alone does not complete large trees. Failure is per job, so that one dead machine
-costs one window and not one per tree node.
+costs one window and not one per tree node. An account has at most 1,000 cards, so that a deal stays
+cheap; whoever has more stake than that splits it.
 
 **Parameters.** See :class:`ElectedParameters`.
 
@@ -49,7 +50,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from protocol import tree
 from protocol.errors import Reason, Refused
@@ -64,7 +65,7 @@ from protocol.events import (
     TakenOver,
     WindowStarted,
 )
-from protocol.ledger import BURNED, Cause, Moved, Pocket, balance, escrow, prover_stake
+from protocol.ledger import BURNED, Cause, Moved, balance, escrow, prover_stake
 from protocol.messages import Intent, Operation, Payload, ProofRecord
 from protocol.rules import Frame, Job
 from protocol.signing import digest
@@ -83,6 +84,9 @@ from protocol.types import (
     TreeIndex,
     Work,
 )
+
+CARDS_MAX: Final = 1_000
+"""Most cards of one account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,11 +200,12 @@ class Recorded:
 
 @dataclass(slots=True)
 class Place:
-    """One tree node of a job: its prover, the rights to it so far (the last is the present one),
-    its record.
+    """One tree node of a job: its prover and their heirs, the rights to it so far (the last is the
+    present one), its record.
     """
 
     assigned: Account | None
+    heirs: tuple[Account, ...]
     rights: list[Right]
     record: Recorded | None = None
     contenders: list[Recorded] = field(default_factory=list)
@@ -243,12 +248,13 @@ class Elected:
         if not (
             parameters.min_leaf_ticks <= parameters.leaf_window_ticks
             and parameters.min_merge_ticks <= parameters.merge_window_ticks
+            and max(parameters.min_leaf_ticks, parameters.min_merge_ticks) <= parameters.open_ticks
             and parameters.stake_unit > 0
-            and parameters.leaf_work + parameters.merge_work > 0
+            and parameters.leaf_work > 0
         ):
             raise Refused(
                 Reason.CONTRADICTORY_GENESIS,
-                "minimal times lie within their windows, units are positive",
+                "minimal times lie within their windows and the open stage, a card and a leaf are worth something",
             )
         self.parameters = parameters
         self._intents: dict[Account, Tick] = {}
@@ -279,7 +285,9 @@ class Elected:
 
     def pay(self, job: Job, index: TreeIndex, share: Amount) -> Amount:
         """The tree node's part of ``share``, by work."""
-        whole = sum(self.work(one) for one in tree.indices(job.header.leaf_count))
+        leaf_count = job.header.leaf_count
+        whole = self.parameters.leaf_work * leaf_count
+        whole += self.parameters.merge_work * (leaf_count - 1)
         return Amount(share * self.work(index) // whole)
 
     def admissible_from(self, place: Place, index: TreeIndex, prover: Account) -> Tick | None:
@@ -301,13 +309,17 @@ class Elected:
         for prover in sorted(self._intents):
             cards = frame.ledger.holds(prover_stake(prover)) // self.parameters.stake_unit
             if cards and self._intents[prover] >= frame.moment.tick:
-                members.append(PoolMember(prover, Count(min(cards, 1_000))))
+                members.append(PoolMember(prover, Count(min(cards, CARDS_MAX))))
         return tuple(members)
 
     def open_job(self, frame: Frame, job: Job, pool: tuple[PoolMember, ...]) -> None:
         """Deal the tree nodes and open the rights to the leaves."""
-        provers = deal(job.header.seed, job.header.leaf_count, pool)
-        places = {index: Place(prover, [Right(prover)]) for index, prover in provers.items()}
+        seed, leaf_count = job.header.seed, job.header.leaf_count
+        provers = deal(seed, leaf_count, pool)
+        places = {
+            index: Place(prover, heirs(seed, leaf_count, provers, index), [Right(prover)])
+            for index, prover in provers.items()
+        }
         progress = self._progress[job.id] = Progress(job, places)
         for index, prover in provers.items():
             frame.emit(Assigned(job.id, index, prover))
@@ -343,7 +355,7 @@ class Elected:
         if not isinstance(payload, ProofRecord):
             return Tick(0)
         progress = self._progress.get(payload.job)
-        place = progress and progress.places.get(payload.index)
+        place = progress.places.get(payload.index) if progress else None
         if progress is None or place is None or place.record is not None:
             return None
         holders = [right.holder for right in place.rights]
@@ -384,33 +396,35 @@ class Elected:
         """Forget the job."""
         del self._progress[job.id]
 
-    def latest(self, job: JobId) -> Tick:
-        """When the last possible stage of the last tree node ends, with the usual lag of
-        finality from now on.
+    def latest(self, job: JobId, now: Tick) -> Tick:
+        """When the last possible stage of the last tree node has ended.
+
+        A stage is the lag of finality, a window, and the tick that finds the miss; where several
+        may deliver, the draw takes one tick more.
         """
         progress = self._progress[job]
         below = progress.job.opened_at
         for level in range(tree.height(progress.leaf_count) + 1):
-            ends = [
-                self._latest_end(progress, index, below)
+            below = max(
+                self._latest_record(progress, index, below, now)
                 for index in progress.places
                 if index.level == level
-            ]
-            below = max(ends)
+            )
         return below
 
     def settle(self, frame: Frame, job: Job, share: Amount) -> None:
         """Pay each tree node, burn what nobody earned."""
-        progress, left = self._progress[job.id], share
+        progress, purse, left = self._progress[job.id], escrow(job.id), share
         for index, place in progress.places.items():
+            assert place.record is not None, "a recorded root stands on a recorded tree"
             worth = self.pay(job, index, share)
+            earned, cause = self._earned(progress, place, place.record, worth)
+            target = balance(place.record.prover)
+            failed = Amount(worth - earned)
             left = Amount(left - worth)
-            earned, cause = self._earned(progress, place, worth)
-            if place.record is not None:
-                target = balance(place.record.prover)
-                self._move(frame, job, target, earned, cause, index)
-            self._move(frame, job, BURNED, Amount(worth - earned), Cause.FAILED_SHARE, index)
-        self._move(frame, job, BURNED, left, Cause.ROUNDING, None)
+            frame.ledger.move(Moved(purse, target, earned, cause, job.id, place=index))
+            frame.ledger.move(Moved(purse, BURNED, failed, Cause.FAILED_SHARE, job.id, place=index))
+        frame.ledger.move(Moved(purse, BURNED, left, Cause.ROUNDING, job.id))
 
     def needs_ticks(self) -> bool:
         """A right is running."""
@@ -557,7 +571,7 @@ class Elected:
 
     def _pass_to_heir(self, frame: Frame, progress: Progress, index: TreeIndex) -> None:
         place = progress.places[index]
-        previous, heir = place.right.holder, next(self._heirs_left(progress, index), None)
+        previous, heir = place.right.holder, next(self._heirs_left(progress, place), None)
         assert previous is not None, "a right of anybody has nobody to pass on to"
         is_open = place.right.opens is not None
         place.rights.append(Right(heir, frame.moment.tick if is_open else None))
@@ -566,45 +580,31 @@ class Elected:
             admissible = Tick(frame.moment.tick + self.min_ticks(index))
             frame.emit(RightOpened(progress.job.id, index, heir, admissible))
 
-    def _heirs_left(self, progress: Progress, index: TreeIndex) -> Iterator[Account]:
-        provers = {at: place.assigned for at, place in progress.places.items()}
-        held = [right.holder for right in progress.places[index].rights]
-        for heir in heirs(progress.job.header.seed, progress.leaf_count, provers, index):
-            if heir not in held and heir not in progress.failed:
-                yield heir
+    def _heirs_left(self, progress: Progress, place: Place) -> Iterator[Account]:
+        held = [right.holder for right in place.rights]
+        return (one for one in place.heirs if one not in held and one not in progress.failed)
 
-    def _latest_end(self, progress: Progress, index: TreeIndex, below: Tick) -> Tick:
-        place, parameters = progress.places[index], self.parameters
+    def _latest_record(self, progress: Progress, index: TreeIndex, below: Tick, now: Tick) -> Tick:
+        """When ``index`` is recorded at the latest, if its inputs are at ``below``."""
+        place, finality = progress.places[index], self.parameters.finality_ticks
         if place.record is not None:
             return place.record.tick
-        stage = parameters.finality_ticks + self.window_ticks(index)
-        right, stages_left = place.right, sum(1 for _ in self._heirs_left(progress, index))
-        opens = below if right.opens is None else right.opens
-        if right.holder is None:
-            return Tick(opens + parameters.open_ticks)
-        ends = right.closes or opens + stage
-        return Tick(ends + stages_left * stage + parameters.open_ticks)
+        right, window = place.right, self.window_ticks(index)
+        all_may_from = below if right.opens is None else right.opens
+        if right.holder is not None:
+            waits = now + 1 if right.opens is not None else 0
+            closes = right.closes or max(all_may_from + finality, waits) + window
+            stages_left = sum(1 for _ in self._heirs_left(progress, place))
+            all_may_from = Tick(closes + 1 + stages_left * (finality + window + 1))
+        return Tick(all_may_from + self.parameters.open_ticks + 1)
 
-    def _earned(self, progress: Progress, place: Place, worth: Amount) -> tuple[Amount, Cause]:
-        record = place.record
-        if record is None:
-            return Amount(0), Cause.FAILED_SHARE
+    def _earned(
+        self, progress: Progress, place: Place, record: Recorded, worth: Amount
+    ) -> tuple[Amount, Cause]:
+        parameters = self.parameters
         if record.is_open_stage:
-            return Amount(worth * self.parameters.open_bps // FULL_SHARE), Cause.OPEN_PAY
+            return Amount(worth * parameters.open_bps // FULL_SHARE), Cause.OPEN_PAY
         if record.prover != place.assigned:
-            return Amount(worth * self.parameters.takeover_bps // FULL_SHARE), Cause.TAKEOVER_PAY
-        if record.prover in progress.failed:
-            return Amount(0), Cause.FAILED_SHARE
-        return worth, Cause.PROVER_PAY
-
-    def _move(
-        self,
-        frame: Frame,
-        job: Job,
-        target: Pocket,
-        amount: Amount,
-        cause: Cause,
-        index: TreeIndex | None,
-    ) -> None:
-        moved = Moved(escrow(job.id), target, amount, cause, job.id, None, index)
-        frame.ledger.move(moved)
+            return Amount(worth * parameters.takeover_bps // FULL_SHARE), Cause.TAKEOVER_PAY
+        earned = Amount(0) if record.prover in progress.failed else worth
+        return earned, Cause.PROVER_PAY

@@ -52,7 +52,7 @@ from protocol.events import (
     RoundOpened,
     RoundSkipped,
 )
-from protocol.ledger import Cause, Moved, balance, escrow, sequencer_stake
+from protocol.ledger import VAULT, Cause, Moved, balance, escrow, sequencer_stake
 from protocol.messages import (
     NO_JOB,
     BlockCommitment,
@@ -163,6 +163,17 @@ class Fernet:
     parameters_type: ClassVar[type] = FernetParameters
 
     def __init__(self, parameters: FernetParameters) -> None:
+        """Refuses parameters under which no block could ever be sealed: CONTRADICTORY_GENESIS."""
+        if not (
+            parameters.proposal_ticks > 0
+            and parameters.reveal_ticks > 0
+            and parameters.max_unproven_jobs > 0
+            and parameters.leaf_count_max > 0
+        ):
+            raise Refused(
+                Reason.CONTRADICTORY_GENESIS,
+                "both windows last a tick, and there is room for a job and a leaf",
+            )
         self.parameters = parameters
         self._state = _State(Round(0), None, NO_JOB, Root(bytes(32)))
 
@@ -215,9 +226,7 @@ class Fernet:
         if isinstance(phase, Collecting) and frame.moment.tick >= phase.closes:
             self._elect(frame, phase)
         for job in tuple(frame.jobs.values()):
-            due = Tick(job.opened_at + self.parameters.deadline_ticks)
-            overdue = not job.is_proven and frame.moment.tick > max(due, frame.latest(job.id))
-            if overdue and job.id in frame.jobs:
+            if job.id in frame.jobs and self._is_overdue(frame, job):
                 frame.void_job(job.id)
 
     def on_operation(
@@ -288,6 +297,10 @@ class Fernet:
 
     # --- inside ---
 
+    def _is_overdue(self, frame: Frame, job: Job) -> bool:
+        tick, due = frame.moment.tick, job.opened_at + self.parameters.deadline_ticks
+        return not job.is_proven and tick > due and tick > frame.latest(job.id)
+
     def _on_commitment(self, frame: Frame, sender: Account, payload: BlockCommitment) -> None:
         state, parameters, phase = self._state, self.parameters, self._state.phase
         if payload.round != state.round or not self.takes_commitments:
@@ -342,6 +355,9 @@ class Fernet:
             raise Refused(Reason.WRONG_LEAF_COUNT, f"{leaf_count} leaves")
         if (content.parent, content.from_root) != self.head:
             raise Refused(Reason.WRONG_PARENT)
+        pledged = sum(job.header.fees for job in frame.jobs.values())
+        if pledged + sum(leaf.fees for leaf in content.leaves) > frame.ledger.holds(VAULT):
+            raise Refused(Reason.FEES_NOT_BACKED)
         state.phase = Revealing(phase.leader, phase.ends, phase.pool, content)
         frame.emit(BlockSealed(state.round, sender))
 
