@@ -1,0 +1,232 @@
+"""Every bound of the network, with its unit and its reason.
+
+A bound here is a promise to the operator: whatever peers send, memory, time and log stay below it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+# gossip
+
+GOSSIP_BYTES_MAX: Final = 256 * KIB
+"""Bytes of one gossiped payload: a block proposal with a thousand transfers; bodies go by request."""
+
+RPC_BYTES_MAX: Final = 1 * MIB
+"""Bytes of one gossip frame: the size to which the library splits what it sends."""
+
+RPC_MESSAGES_MAX: Final = 1024
+"""Messages in one gossip frame. They are processed in turn, so this bounds parsing, not time."""
+
+RPC_SUBSCRIPTIONS_MAX: Final = 64
+"""Subscriptions in one gossip frame: several times the topics there are."""
+
+RPC_CONTROL_BYTES_MAX: Final = 64 * KIB
+"""Bytes of control messages in one gossip frame: about 700 message ids."""
+
+RPC_OTHER_FIELDS_MAX: Final = 16
+"""Fields of a gossip frame that we do not read; other implementations add a few."""
+
+MESSAGE_ENVELOPE_BYTES_MAX: Final = 512
+"""Bytes around a payload: author, number, topic, signature, and a key nobody needs."""
+
+CONTROL_ENTRIES_MAX: Final = 64
+"""IHAVE, IWANT, GRAFT or PRUNE entries taken from one frame: one a topic each is usual."""
+
+CONTROL_IDS_MAX: Final = 512
+"""Message ids taken from one frame's IHAVE and IWANT entries."""
+
+PRUNE_BACK_OFF_S_MAX: Final = 60
+"""Seconds of back-off a peer may ask for; the field is 64 bits wide."""
+
+GOSSIP_MESSAGES_PER_S: Final = 200.0
+"""Messages a second read from one peer over time. At 2.4 ms each a flood costs at most half a core."""
+
+GOSSIP_MESSAGES_BURST: Final = 1000.0
+"""Messages read at once from a peer that was quiet: a catch-up after a stall."""
+
+GOSSIP_BYTES_PER_S: Final = 4.0 * MIB
+"""Bytes a second read from one peer's gossip over time."""
+
+GOSSIP_BYTES_BURST: Final = 16.0 * MIB
+"""Bytes read at once from a peer that was quiet."""
+
+GOSSIP_FRAME_S: Final = 20.0
+"""Seconds for a frame to arrive whole once its length is known: a stalled body ends the stream."""
+
+GOSSIP_CHUNK_BYTES: Final = 16 * KIB
+"""Bytes asked of a stream at once. Small, because the sender gives up after 5 s without credit and a
+throttled reader must give some well before that."""
+
+REPLAY_BYTES_PER_S: Final = 1.0 * MIB
+"""Bytes a second of cached messages a peer may ask for again (IWANT)."""
+
+REPLAY_BYTES_BURST: Final = 4.0 * MIB
+"""Bytes of cached messages a peer may ask for at once."""
+
+QUEUE_MESSAGES_MAX: Final = 1024
+"""Frames waiting for one peer; more are dropped, gossip repairs it."""
+
+QUEUE_BYTES_MAX: Final = 8 * MIB
+"""Bytes waiting for one peer: 64 frozen peers hold half a gigabyte at worst."""
+
+SEEN_MESSAGES_MAX: Final = 200_000
+"""Message ids remembered, about 40 MB: 120 s at 1,600 messages a second."""
+
+SEEN_S: Final = 120.0
+"""Seconds a message id is remembered. Not replay protection: that is the protocol's."""
+
+HEARTBEAT_S: Final = 1
+"""Seconds between heartbeats of the mesh; the specification's value."""
+
+ANNOUNCE_S: Final = 5.0
+"""Seconds between repeats of our subscriptions: heals a peer that forgot them when a stream broke."""
+
+MESH_DEGREE: Final = 12
+"""Mesh peers wanted a topic."""
+
+MESH_DEGREE_LOW: Final = 4
+"""Mesh peers a topic below which more are grafted."""
+
+MESH_DEGREE_HIGH: Final = 1_000
+"""Never reached: the library prunes badly, so connections are bounded instead."""
+
+# requests
+
+NAME_CHARACTERS_MAX: Final = 64
+"""Characters of a request's name."""
+
+REQUEST_BYTES_MAX: Final = 1 * MIB
+"""Bytes of a request's body."""
+
+ANSWER_BYTES_MAX: Final = 8 * MIB
+"""Bytes of an answer's body: a log section, a batch of proofs."""
+
+REQUESTS_AT_ONCE_MAX: Final = 16
+"""Requests of one peer served at the same time."""
+
+REQUESTS_PER_S: Final = 50.0
+"""Requests a second served to one peer over time."""
+
+REQUESTS_BURST: Final = 200.0
+"""Requests served at once to a peer that was quiet."""
+
+REQUEST_READ_S: Final = 10.0
+"""Seconds for a request to arrive whole."""
+
+REQUEST_SERVE_S: Final = 60.0
+"""Seconds for a request's answer to be found and sent."""
+
+EXCHANGE_BYTES_IN_FLIGHT_MAX: Final = 64 * MIB
+"""Bytes of requests and answers held for all peers while they are served."""
+
+EXCHANGE_PEER_BYTES_IN_FLIGHT_MAX: Final = 16 * MIB
+"""Bytes of requests and answers held for one peer while they are served."""
+
+# connections and streams
+
+PEERS_MAX: Final = 32
+"""Peers to whom connections are sought; up to 20 known peers all are connected."""
+
+PEERS_INBOUND_MAX: Final = 64
+"""Peers connected in all: room for newcomers beside those we chose."""
+
+CONNECTIONS_PER_PEER_MAX: Final = 2
+"""Two, because two nodes may dial each other at the same moment."""
+
+CONNECTIONS_MAX: Final = 256
+"""Sockets open at once, those still shaking hands included."""
+
+HANDSHAKE_S: Final = 5.0
+"""Seconds for an inbound connection to authenticate itself."""
+
+NEGOTIATION_S: Final = 5
+"""Seconds for a stream to agree on its protocol."""
+
+STREAMS_PER_PEER_MAX: Final = 48
+"""Streams a peer may have open to us: gossip, requests, and those being closed."""
+
+STREAMS_PER_S: Final = 100.0
+"""Streams a second a peer may open over time."""
+
+STREAMS_BURST: Final = 400.0
+"""Streams a peer may open at once."""
+
+UNREAD_BYTES_MAX: Final = 24 * MIB
+"""Bytes received and not yet read on one connection: above every honest window, below harm."""
+
+STREAM_RESET_S: Final = 1.0
+"""Seconds to tell the other side that a stream is over."""
+
+TIDY_S: Final = 5.0
+"""Seconds between clean-ups of what is remembered of peers that are gone."""
+
+# addresses and the keeper
+
+ADDRESSES_MAX: Final = 1024
+"""Accounts in the address book; strangers leave first, bootstrap entries never."""
+
+ADDRESSES_PER_ACCOUNT_MAX: Final = 4
+"""Addresses kept for one account, newest first."""
+
+ADDRESS_CHARACTERS_MAX: Final = 200
+"""Characters of one address."""
+
+ADDRESSES_EXCHANGED_MAX: Final = 32
+"""Addresses in one answer of the address exchange."""
+
+ADDRESS_EXCHANGE_BYTES_MAX: Final = ADDRESSES_EXCHANGED_MAX * (ADDRESS_CHARACTERS_MAX + 1)
+"""Bytes of one message of the address exchange."""
+
+ADDRESS_EXCHANGE_S: Final = 5.0
+"""Seconds between address exchanges with a random peer; a new peer is asked at once."""
+
+KEEPER_PAUSE_S: Final = 0.25
+"""Seconds between looks at the connections; each is jittered by half."""
+
+DIAL_S: Final = 5.0
+"""Seconds to connect to a peer."""
+
+DIALS_AT_ONCE_MAX: Final = 8
+"""Dials started in one look of the keeper."""
+
+BACK_OFF_FIRST_S: Final = 0.5
+"""Seconds until a failed dial is tried again; doubles with each failure."""
+
+BACK_OFF_S_MAX: Final = 30.0
+"""Seconds between dials of a peer that stays away."""
+
+DEFERENCE_S: Final = 0.6
+"""Seconds the larger account lets the smaller one dial first, so that two nodes rarely dial each other."""
+
+FAILURES_MAX: Final = 8
+"""Failed dials after which a stranger's address is forgotten."""
+
+# conduct
+
+PENALTY_POINTS: Final = 10.0
+"""Points of an ordinary fault: one rejected message."""
+
+PENALTY_POINTS_MALFORMED: Final = 50.0
+"""Points of bytes that no honest program sends."""
+
+BAN_POINTS: Final = 100.0
+"""Points at which a peer is banned: ten rejected messages within a minute, or two malformed frames."""
+
+PENALTY_HALF_LIFE_S: Final = 60.0
+"""Seconds in which points halve: an honest peer with a rare fault is never banned."""
+
+BAN_S: Final = 120.0
+"""Seconds a ban lasts."""
+
+CONDUCT_ACCOUNTS_MAX: Final = 4096
+"""Accounts whose faults are remembered; the mildest leave first."""
+
+LOG_LINES_PER_S: Final = 5.0
+"""Lines a second logged about what peers did, so that nobody fills a disk by misbehaving."""
+
+LOG_LINES_BURST: Final = 50.0
+"""Lines logged at once about what peers did."""
