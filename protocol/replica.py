@@ -256,7 +256,15 @@ class Halted:
 
 
 Effect: TypeAlias = (
-    Remember | Keep | Publish | CheckBody | Final | BodyAccepted | FetchBlocks | Rejected | Halted
+    Remember
+    | Keep
+    | Publish
+    | CheckBody
+    | BlockFinal
+    | BodyAccepted
+    | FetchBlocks
+    | Rejected
+    | Halted
 )
 
 

@@ -24,7 +24,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from enum import Enum
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 from protocol.events import Event, PoolMember
 from protocol.ledger import Ledger
@@ -33,13 +34,17 @@ from protocol.types import (
     Account,
     Amount,
     Beacon,
+    Claim,
     JobId,
     NetworkId,
     OperationHash,
     Root,
+    Round,
     Slot,
     Tick,
+    TreeIndex,
     VrfKey,
+    Work,
 )
 
 
@@ -105,6 +110,54 @@ class Frame:
     latest: Callable[[JobId], Tick]
 
 
+class Stage(Enum):
+    """On what ground an account may prove a tree node."""
+
+    OWN = "own"
+    """It was assigned to the account."""
+    TAKEOVER = "takeover"
+    """The account inherited it."""
+    OPEN = "open"
+    """Anybody may."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProvingDuty:
+    """A tree node that an account may prove now, or as soon as its inputs are known.
+
+    :ivar reward: what its record would pay the account, if the job settles.
+    :ivar at_stake: what the account's other tree nodes of the job pay, if the job settles.
+    :ivar work: compute units it takes.
+    """
+
+    job: JobId
+    index: TreeIndex
+    stage: Stage
+    reward: Amount
+    at_stake: Amount
+    work: Work
+
+
+@dataclass(frozen=True, slots=True)
+class CommitDuty:
+    """The account may commit to a block on ``parent``, with a VRF proof on ``lot``."""
+
+    round: Round
+    lot: bytes
+    parent: JobId
+    root: Root
+
+
+@dataclass(frozen=True, slots=True)
+class RevealDuty:
+    """The account leads the round and has to reveal what it committed to."""
+
+    round: Round
+
+
+SequencingDuty: TypeAlias = CommitDuty | RevealDuty
+
+
 class Rule(Protocol):
     """What both kinds of rule have."""
 
@@ -160,6 +213,9 @@ class Rule(Protocol):
 class SequencingRule(Rule, Protocol):
     """Who makes the next rollup block, under which terms."""
 
+    def duty(self, account: Account, epoch_seed: Beacon) -> SequencingDuty | None:
+        """What the account can do for the present round; a function of the state."""
+
     def start(self, genesis_root: Root) -> None:
         """Begin with the rollup's first root."""
 
@@ -172,6 +228,21 @@ class SequencingRule(Rule, Protocol):
 
 class ProvingRule(Rule, Protocol):
     """Who may have a proof recorded, from when, and what is paid for it."""
+
+    def duties(self, account: Account) -> tuple[ProvingDuty, ...]:
+        """What the account may prove, older jobs first; a function of the state."""
+
+    def recorded_claim(self, job: JobId, index: TreeIndex) -> Claim | None:
+        """The claim that is recorded for a tree node of an open job, if one is."""
+
+    def may_deliver(self, job: JobId, index: TreeIndex, prover: Account) -> bool:
+        """Whether the prover holds, or will hold once inputs are recorded, a right to the tree node."""
+
+    def enlistment(self, account: Account, tick: Tick, lifetime: Tick) -> Payload | None:
+        """A payload that keeps the account electable, if it is time for one.
+
+        :param lifetime: ticks for which the account wants to stay electable.
+        """
 
     def pool(self, frame: Frame) -> tuple[PoolMember, ...]:
         """The provers that can be elected now, in a fixed order."""

@@ -67,7 +67,7 @@ from protocol.events import (
 )
 from protocol.ledger import BURNED, Cause, Moved, balance, escrow, prover_stake
 from protocol.messages import Intent, Operation, Payload, ProofRecord
-from protocol.rules import Frame, Job
+from protocol.rules import Frame, Job, ProvingDuty, Stage
 from protocol.signing import digest
 from protocol.types import (
     FULL_SHARE,
@@ -301,6 +301,35 @@ class Elected:
         ]
         return Tick(min(opens) + self.min_ticks(index)) if opens else None
 
+    def duties(self, account: Account) -> tuple[ProvingDuty, ...]:
+        """Unrecorded tree nodes to which the account holds a right, older jobs first."""
+        return tuple(
+            duty
+            for progress in self._progress.values()
+            for duty in self._duties_of(account, progress)
+        )
+
+    def recorded_claim(self, job: JobId, index: TreeIndex) -> Claim | None:
+        """The claim recorded for a tree node of an open job."""
+        record = self._progress[job].places[index].record
+        return None if record is None else record.claim
+
+    def may_deliver(self, job: JobId, index: TreeIndex, prover: Account) -> bool:
+        """Whether the prover, or anybody, holds a right to the tree node."""
+        progress = self._progress.get(job)
+        place = progress and progress.places.get(index)
+        if place is None:
+            return False
+        holders = [right.holder for right in place.rights]
+        return prover in holders or None in holders
+
+    def enlistment(self, account: Account, tick: Tick, lifetime: Tick) -> Payload | None:
+        """An intent, when the last one has less than half of its lifetime left."""
+        until = self._intents.get(account, Tick(0))
+        if until > tick + lifetime // 2:
+            return None
+        return Intent(Count(1), Tick(tick + lifetime))
+
     # --- calls of the machine ---
 
     def pool(self, frame: Frame) -> tuple[PoolMember, ...]:
@@ -502,6 +531,30 @@ class Elected:
             raise Refused(Reason.WRONG_CHILDREN, str(payload.index))
 
     # --- inside ---
+
+    def _duties_of(self, account: Account, progress: Progress) -> Iterator[ProvingDuty]:
+        header, parameters = progress.job.header, self.parameters
+        share = Amount(header.fees * header.fee_split // FULL_SHARE)
+        has_failed = account in progress.failed
+        own = sum(
+            self.pay(progress.job, index, share)
+            for index, place in progress.places.items()
+            if place.assigned == account and not has_failed
+        )
+        for index, place in progress.places.items():
+            holders = [right.holder for right in place.rights]
+            if place.record is not None or (account not in holders and None not in holders):
+                continue
+            worth = self.pay(progress.job, index, share)
+            if place.assigned == account:
+                stage, reward = Stage.OWN, Amount(0 if has_failed else worth)
+            elif account in holders:
+                stage = Stage.TAKEOVER
+                reward = Amount(worth * parameters.takeover_bps // FULL_SHARE)
+            else:
+                stage, reward = Stage.OPEN, Amount(worth * parameters.open_bps // FULL_SHARE)
+            at_stake = Amount(own - reward if stage is Stage.OWN else own)
+            yield ProvingDuty(progress.job.id, index, stage, reward, at_stake, self.work(index))
 
     def _open(self, frame: Frame, progress: Progress, index: TreeIndex) -> None:
         """All rights to ``index`` open: its inputs are recorded."""

@@ -63,7 +63,14 @@ from protocol.messages import (
     Payload,
     commitment_digest,
 )
-from protocol.rules import Frame, Job, ProvingRule
+from protocol.rules import (
+    CommitDuty,
+    Frame,
+    Job,
+    ProvingRule,
+    RevealDuty,
+    SequencingDuty,
+)
 from protocol.signing import digest
 from protocol.types import (
     FULL_SHARE,
@@ -202,10 +209,18 @@ class Fernet:
             return len(self._state.open_jobs) < self.parameters.max_unproven_jobs
         return isinstance(self._state.phase, Collecting)
 
-    def lot_seed(self, frame_seed: Beacon) -> Beacon:
-        """Seed of the present round's lots: the epoch's when the round opened."""
-        phase = self._state.phase
-        return phase.seed if isinstance(phase, Collecting) else frame_seed
+    def duty(self, account: Account, epoch_seed: Beacon) -> SequencingDuty | None:
+        """Commit while the round takes commitments, reveal when elected."""
+        state, phase = self._state, self._state.phase
+        if self.takes_commitments:
+            candidates = phase.candidates if isinstance(phase, Collecting) else ()
+            if any(one.sequencer == account for one in candidates):
+                return None
+            seed = phase.seed if isinstance(phase, Collecting) else epoch_seed
+            return CommitDuty(state.round, lot(seed, state.round), *self.head)
+        if isinstance(phase, Revealing) and phase.content is None:
+            return RevealDuty(state.round) if phase.leader.sequencer == account else None
+        return None
 
     # --- calls of the machine ---
 

@@ -1,0 +1,195 @@
+"""Acts for a prover: stays electable, proves what is its own, covers for others when that pays.
+
+Rules, upon any event:
+
+- While the proving rule says that it is time, enlist (an intent).
+- For every duty that the proving rule names, if the pay is worth the work, start a proof as soon as
+  its inputs are known: a leaf when the block's body was executed, a merge when valid proofs of both
+  children are known, recorded or not. A child's recorded proof is taken before any other; before
+  one is recorded, only a proof of somebody who may deliver it.
+- Stop proofs that nobody needs any more.
+- Announce a finished proof at once: proposers keep a record until it is admissible, and whoever
+  owns the parent can start.
+
+*Worth:* ``reward + at_stake >= cost_per_work * work``. A takeover pays nothing by itself in the
+thread's rule, but without it the prover's own tree nodes of the job pay nothing either.
+
+The agent keeps no state: what is running, known and pending is in the view, what must survive a
+restart is in notes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from protocol import tree
+from protocol.agents import (
+    Action,
+    AgentEvent,
+    CancelProof,
+    KeepBody,
+    KeepNote,
+    KnownProof,
+    ProofKey,
+    ProofMade,
+    StartProof,
+    Submit,
+    View,
+)
+from protocol.codec import decode, encode
+from protocol.messages import OPERATION_BYTES_MAX, ProofRecord, body_hash
+from protocol.ports import LeafContent, MergeContent, ProverBackend
+from protocol.rules import ProvingDuty
+from protocol.types import Amount, Count, Tick, TreeIndex
+from prover.tasks import LeafTask, MergeTask, ProvingTask
+
+
+@dataclass(frozen=True, slots=True)
+class ProverSettings:
+    """What a prover decides for itself.
+
+    :ivar cost_per_work: what a compute unit costs it, in micro-units: it proves nothing that pays
+        less.
+    :ivar intent_ticks: for how long it wants to stay electable without saying so again.
+    """
+
+    cost_per_work: Amount = Amount(1)
+    intent_ticks: Tick = Tick(128)
+
+
+class ProverAgent:
+    """The agent of this module."""
+
+    def __init__(self, settings: ProverSettings, backend: ProverBackend) -> None:
+        self.settings = settings
+        self.backend = backend
+
+    def decide(self, view: View, event: AgentEvent) -> tuple[Action, ...]:
+        """Actions upon an event; see the module."""
+        made = self._made(view, event) if isinstance(event, ProofMade) else ()
+        return (*made, *self._enlist(view), *self._reconcile(view, event))
+
+    # --- being electable ---
+
+    def _enlist(self, view: View) -> Iterator[Action]:
+        machine = view.machine
+        lifetime = Tick(min(self.settings.intent_ticks, machine.genesis.network.epoch_ticks))
+        payload = machine.proving.enlistment(view.account, machine.tick, lifetime)
+        if payload is not None and type(payload) not in map(type, view.own_pending()):
+            yield Submit(payload)
+
+    # --- proving ---
+
+    def _reconcile(self, view: View, event: AgentEvent) -> Iterator[Action]:
+        duties = [one for one in view.machine.proving.duties(view.account) if self._pays(one)]
+        wanted = {ProofKey(duty.job, duty.index): duty for duty in duties}
+        finished = event.key if isinstance(event, ProofMade) else None
+        running = view.running()
+        for key in running:
+            if key not in wanted:
+                yield CancelProof(key)
+        for key in wanted:
+            if key in running or key == finished:
+                continue
+            record = self._own_record(view, key)
+            if record is not None:
+                yield from self._announce(view, record)
+            else:
+                task = self._task(view, key)
+                if task is not None:
+                    yield StartProof(key, task)
+
+    def _pays(self, duty: ProvingDuty) -> bool:
+        return duty.reward + duty.at_stake >= self.settings.cost_per_work * duty.work
+
+    def _announce(self, view: View, record: ProofRecord) -> Iterator[Action]:
+        if record not in view.own_pending():
+            yield Submit(record)
+
+    def _own_record(self, view: View, key: ProofKey) -> ProofRecord | None:
+        """The record of a proof that we made already and that is still of use."""
+        note = view.note(_note_name(key))
+        if note is None:
+            return None
+        record: ProofRecord = decode(ProofRecord, note, size_max=OPERATION_BYTES_MAX)
+        inputs = self._inputs(view, key) if key.index.level else None
+        is_outdated = inputs is not None and record.children != tuple(
+            one.record.claim for one in inputs
+        )
+        return None if is_outdated or view.body(record.proof) is None else record
+
+    def _task(self, view: View, key: ProofKey) -> ProvingTask | None:
+        """What to prove, or None while an input is missing."""
+        job = view.machine.jobs[key.job]
+        leaf_count = Count(job.header.leaf_count)
+        if key.index.level == 0:
+            block = view.block(key.job)
+            if block is None:
+                return None
+            witness = block.witness(key.index.position)
+            return LeafTask(key.job, view.account, key.index, leaf_count, job.opened_at, witness)
+        inputs = self._inputs(view, key)
+        if inputs is None:
+            return None
+        left, right = (view.body(one.record.proof) for one in inputs)
+        if left is None or right is None:
+            return None
+        return MergeTask(key.job, view.account, key.index, leaf_count, job.opened_at, left, right)
+
+    def _inputs(self, view: View, key: ProofKey) -> tuple[KnownProof, KnownProof] | None:
+        """The proofs that a merge consumes, or None while one is missing."""
+        left, right = (self._input(view, key, child) for child in tree.children(key.index))
+        return None if left is None or right is None else (left, right)
+
+    def _input(self, view: View, key: ProofKey, child: TreeIndex) -> KnownProof | None:
+        recorded = view.machine.proving.recorded_claim(key.job, child)
+        for proof in view.proofs(key.job, child):
+            if recorded is None or proof.record.claim == recorded:
+                return proof
+        return None
+
+    # --- what became of a proof ---
+
+    def _made(self, view: View, event: ProofMade) -> Iterator[Action]:
+        record = self._record(view, event)
+        if record is None:
+            return
+        yield KeepBody(event.proof)
+        yield KeepNote(_note_name(event.key), encode(record))
+        yield Submit(record)
+
+    def _record(self, view: View, event: ProofMade) -> ProofRecord | None:
+        job = view.machine.jobs.get(event.key.job)
+        if job is None:
+            return None
+        index, account = event.key.index, view.account
+        if index.level == 0:
+            leaf = job.header.content.leaves[index.position]
+            content = LeafContent(leaf.digest, leaf.fees)
+            claim = self.backend.leaf_claim(account, index.position, content)
+            return ProofRecord(job.id, index, claim, None, body_hash(event.proof))
+        children = self._children_of(view, event)
+        if children is None:
+            return None
+        merged = MergeContent(*(child.record.claim for child in children))
+        claim = self.backend.merge_claim(account, merged)
+        return ProofRecord(
+            job.id, index, claim, (merged.left, merged.right), body_hash(event.proof)
+        )
+
+    def _children_of(self, view: View, event: ProofMade) -> tuple[KnownProof, KnownProof] | None:
+        """The inputs that the finished merge consumed, found by their bytes."""
+        task = event.task
+        assert isinstance(task, MergeTask), "a merge's key has a merge's task"
+        names = (body_hash(task.left), body_hash(task.right))
+        found = [
+            next((one for one in view.proofs(task.job, child) if one.record.proof == name), None)
+            for child, name in zip(tree.children(task.index), names, strict=True)
+        ]
+        left, right = found
+        return None if left is None or right is None else (left, right)
+
+
+def _note_name(key: ProofKey) -> str:
+    return f"proof/{key.job.hex()}/{key.index}"

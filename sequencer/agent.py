@@ -1,0 +1,131 @@
+"""Acts for a sequencer: pools transfers, commits to blocks, reveals the one that is elected.
+
+Rules. When the sequencing rule names a duty,
+
+- *commit*: build a block of the pooled transfers on the head's state, keep its body and what to
+  reveal, and commit to it with the VRF proof the rule asks for, sharing ``fee_split`` of the fees
+  with provers. Not with fewer transfers than ``transfers_min``, and not after ``blocks_max`` jobs.
+- *reveal*: submit what was kept. A restart loses nothing: it was kept before the commitment left.
+
+The salt follows from the account's secret, the round and the block, so that nobody can open the
+commitment before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from protocol import vrf
+from protocol.agents import (
+    Action,
+    AgentEvent,
+    BlockFinal,
+    BlockKnown,
+    KeepBody,
+    KeepNote,
+    Submit,
+    TransferHeard,
+    View,
+)
+from protocol.codec import decode, encode
+from protocol.messages import (
+    OPERATION_BYTES_MAX,
+    BlockCommitment,
+    BlockReveal,
+    commitment_digest,
+)
+from protocol.ordering.validators import Identity
+from protocol.ports import ProverBackend
+from protocol.rules import CommitDuty, RevealDuty
+from protocol.signing import digest
+from protocol.types import BasisPoints, Count, Round, Salt
+from sequencer.builder import build_block
+from sequencer.mempool import TransferPool
+
+
+@dataclass(frozen=True, slots=True)
+class SequencerSettings:
+    """What a sequencer decides for itself.
+
+    :ivar leaf_count: leaves of the blocks it builds.
+    :ivar fee_split: share of the fees it promises to provers.
+    :ivar transfers_min: it builds no block with fewer transfers.
+    :ivar blocks_max: it commits to no block once so many jobs were opened; None: never stops.
+    """
+
+    leaf_count: Count
+    fee_split: BasisPoints = BasisPoints(6_000)
+    transfers_min: Count = Count(1)
+    blocks_max: int | None = None
+
+
+class SequencerAgent:
+    """The agent of this module.
+
+    The transfer pool is its only state; a restart refills it from gossip.
+    """
+
+    def __init__(
+        self, settings: SequencerSettings, identity: Identity, backend: ProverBackend
+    ) -> None:
+        self.settings = settings
+        self.identity = identity
+        self.backend = backend
+        self.pool = TransferPool()
+
+    def decide(self, view: View, event: AgentEvent) -> tuple[Action, ...]:
+        """Actions upon an event; see the module."""
+        if isinstance(event, TransferHeard):
+            self.pool.add(event.signed)
+        if not isinstance(event, TransferHeard | BlockFinal | BlockKnown):
+            return ()
+        machine = view.machine
+        duty = machine.sequencing.duty(view.account, machine.epoch_seed)
+        if isinstance(duty, CommitDuty):
+            return tuple(self._commit(view, duty))
+        if isinstance(duty, RevealDuty):
+            return tuple(self._reveal(view, duty))
+        return ()
+
+    def _commit(self, view: View, duty: CommitDuty) -> Iterator[Action]:
+        state = view.state_after(duty.parent)
+        limit = self.settings.blocks_max
+        is_done = limit is not None and view.jobs_opened >= limit
+        if state is None or is_done or self._is_pending(view, BlockCommitment, duty.round):
+            return
+        self.pool.advance(state)
+        room = self.settings.leaf_count * self.backend.leaf_transfers
+        transfers = self.pool.select(state, room)
+        if len(transfers) < self.settings.transfers_min:
+            return
+        built = build_block(duty.parent, state, transfers, self.settings.leaf_count, self.backend)
+        salt = self._salt(duty.round, built.body)
+        reveal = BlockReveal(duty.round, built.content, salt)
+        proof, _ = vrf.prove(self.identity.vrf_seed, duty.lot)
+        content = commitment_digest(built.content, salt)
+        yield KeepBody(built.body)
+        yield KeepNote(_note_name(duty.round), encode(reveal))
+        yield Submit(BlockCommitment(duty.round, content, self.settings.fee_split, proof))
+
+    def _reveal(self, view: View, duty: RevealDuty) -> Iterator[Action]:
+        note = view.note(_note_name(duty.round))
+        if note is None or self._is_pending(view, BlockReveal, duty.round):
+            return
+        reveal: BlockReveal = decode(BlockReveal, note, size_max=OPERATION_BYTES_MAX)
+        yield Submit(reveal)
+
+    def _salt(self, round: Round, body: bytes) -> Salt:
+        secret = self.identity.signing_seed
+        return Salt(digest(b"provnet/salt/1", secret, round.to_bytes(8, "big"), body))
+
+    def _is_pending(
+        self, view: View, kind: type[BlockCommitment | BlockReveal], round: Round
+    ) -> bool:
+        return any(
+            isinstance(payload, kind) and payload.round == round for payload in view.own_pending()
+        )
+
+
+def _note_name(round: Round) -> str:
+    return f"reveal/{round}"
