@@ -223,11 +223,13 @@ class ModelledBackend:
             raise ValueError("a rollup needs at least one account")
         if len(accounts) > ACCOUNTS_MAX:
             raise ValueError(f"a rollup holds at most {ACCOUNTS_MAX} accounts")
-        held = {key: (balance, Nonce(0)) for key, balance in accounts}
-        if len(held) != len(accounts):
-            raise ValueError("a key appears twice")
+        held: dict[Account, tuple[Amount, Nonce]] = {}
+        for index, (key, balance) in enumerate(accounts):
+            if key in held:
+                raise ValueError(f"account {index}: its key appeared before")
+            held[key] = balance, Nonce(0)
         total = sum(balance for _, balance in accounts)
-        if min(balance for _, balance in accounts) < 0 or total >= AMOUNT_END:
+        if total >= AMOUNT_END:
             raise ValueError("the balances add up to 2^62 or more")
         return _state(held, total, self.leaf_transfers)
 
