@@ -1,15 +1,33 @@
-"""The Rust crate in ``prover/circuits``: rollup state, circuits, and the only acceptance of proofs.
+# ruff: noqa: PYI021 (a compiled module has no other place for its documentation)
+"""The Rust crate in ``prover/circuits``: rollup state, circuits, the only acceptance of proofs.
 
 Proof system: plonky2 1.1.0 (PLONK arithmetisation, FRI, no trusted setup), Poseidon over the
 Goldilocks field, about 100 bits of conjectured security. Roots, digests and claims are 32 bytes:
 four canonical little-endian 64-bit field elements. Keys and job ids are any 32 bytes. Amounts are
-integers in micro-units. Long calls release the interpreter lock; a panic of the proof system becomes
-:class:`ProofError`. Never fork a process that has used this module: its threads do not survive.
+integers in micro-units. Long calls release the interpreter lock; a panic of the proof system
+becomes :class:`ProofError`. Never fork a process that has used this module: its threads do not
+survive.
 """
 
 from collections.abc import Sequence
 from os import PathLike
 from typing import Final, TypeAlias, final
+
+__all__ = [
+    "LEAF_TRANSFERS",
+    "PROOF_BYTES",
+    "TREE_DEPTH",
+    "Circuits",
+    "ProofError",
+    "RollupState",
+    "Transfer",
+    "build_cache",
+    "cache_is_valid",
+    "leaf_claim",
+    "merge_claim",
+    "pinned_digests",
+    "verify",
+]
 
 TREE_DEPTH: Final[int]
 """Levels of the account tree: room for ``2 ** TREE_DEPTH`` accounts."""
@@ -29,15 +47,15 @@ class ProofError(Exception):
 def leaf_claim(prover: bytes, position: int, digest: bytes, fees: int) -> bytes:
     """The claim of the leaf at ``position`` whose transfers have this digest and fee sum.
 
-    Raises ValueError for a wrong length, a digest that is not canonical, a position from 2^32 on and
-    fees from 2^62 on.
+    Raises ValueError for a wrong length, a digest that is not canonical, a position from 2^32 on
+    and fees from 2^62 on.
     """
 
 def merge_claim(prover: bytes, left: bytes, right: bytes) -> bytes:
     """The claim of a merge of two claims. Raises ValueError for claims that are not canonical."""
 
 def pinned_digests() -> tuple[bytes, bytes]:
-    """Digests of the leaf and the merge circuit, compiled in: they name the proof system of a network."""
+    """Digests of the leaf and the merge circuit, compiled in: they name the proof system."""
 
 @final
 class RollupState:
@@ -74,10 +92,10 @@ class RollupState:
         """Key, balance and next nonce of all accounts in the order of the tree."""
 
     def execute(self, transfers: Sequence[Transfer]) -> tuple[RollupState, bytes, int]:
-        """Apply one leaf's batch: the state after it, the digest of its transfers, the sum of its fees.
+        """Apply one leaf's batch: the state after it, the transfers' digest, the sum of the fees.
 
-        The digest of an empty batch is 32 zero bytes. Raises ValueError that names the first transfer
-        that cannot be applied; one past :data:`LEAF_TRANSFERS` never can.
+        The digest of an empty batch is 32 zero bytes. Raises ValueError that names the first
+        transfer that cannot be applied; one past :data:`LEAF_TRANSFERS` never can.
         """
 
     def first_invalid(self, transfers: Sequence[Transfer]) -> tuple[int, str] | None:
@@ -103,7 +121,7 @@ def build_cache(directory: str | PathLike[str]) -> None:
     """
 
 def cache_is_valid(directory: str | PathLike[str]) -> bool:
-    """Whether :class:`Circuits` would load from here: hashes the stored file, a tenth of a second."""
+    """Whether the pinned circuits are stored here, undamaged: hashes the file in 0.1 s."""
 
 @final
 class Circuits:
@@ -154,6 +172,7 @@ def verify(
     """None when ``proof`` proves exactly this of leaves ``lo`` to ``hi`` (exclusive), else why not.
 
     The reason is one word: ``length``, ``not_canonical``, ``job``, ``prover``, ``roots``, ``span``,
-    ``claim``, ``foreign_circuit`` (it carries the key of a circuit that is not ours) or ``invalid``.
-    Needs no cache. Total in all bytes; only a ``lo`` or ``hi`` out of 64 bits raises ValueError.
+    ``claim``, ``foreign_circuit`` (it carries the key of a circuit that is not ours) or
+    ``invalid``. Needs no cache. Total in all bytes; only a ``lo`` or ``hi`` out of 64 bits raises
+    ValueError.
     """

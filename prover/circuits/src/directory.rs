@@ -65,23 +65,3 @@ impl Directory {
         Self(self.0.with(0, key, place))
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::field::key_digest;
-
-    #[test]
-    fn finds_what_was_put_in_and_nothing_else() {
-        let keys: Vec<Digest> = (0..200).map(|seed| key_digest(&[seed; 32])).collect();
-        let mut directory = Directory::default();
-        for (place, key) in keys[..100].iter().enumerate() {
-            directory = directory.with(*key, place);
-        }
-        for (place, key) in keys.iter().enumerate() {
-            assert_eq!(directory.get(key), (place < 100).then_some(place));
-        }
-        assert_eq!(directory.with(keys[3], 7).get(&keys[3]), Some(7));
-        assert_eq!(directory.get(&keys[3]), Some(3));
-    }
-}

@@ -142,24 +142,3 @@ pub fn elements_from_bytes(bytes: &[u8]) -> Option<Vec<F>> {
         .map(|word| (word < F::ORDER).then(|| F::from_canonical_u64(word)))
         .collect()
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bytes_of_digests_are_canonical() {
-        let digest = key_digest(&[7; 32]);
-        assert_eq!(from_bytes(&to_bytes(digest)), Some(digest));
-        let mut above = [0; 32];
-        above[..8].copy_from_slice(&F::ORDER.to_le_bytes());
-        assert_eq!(from_bytes(&above), None);
-        assert_eq!(elements_from_bytes(&[0; 9]), None);
-    }
-
-    #[test]
-    fn equal_elements_under_different_tags_have_different_hashes() {
-        let bytes = [3; 32];
-        assert_ne!(key_digest(&bytes), job_digest(&bytes));
-    }
-}

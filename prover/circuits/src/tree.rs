@@ -29,7 +29,8 @@ pub struct Account {
 }
 
 impl Account {
-    fn hash(&self) -> Digest {
+    /// The account's node at the bottom of the tree.
+    pub fn hash(&self) -> Digest {
         let balance = F::from_canonical_u64(self.balance);
         let nonce = F::from_canonical_u64(self.nonce);
         Preimage::account(self.key_digest.elements, balance, nonce).hash()
@@ -179,59 +180,5 @@ impl Tree {
         let mut found = Vec::new();
         collect(&self.0, &mut found);
         found
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::field::key_digest;
-
-    fn account(seed: u8) -> Account {
-        Account {
-            key: [seed; 32],
-            key_digest: key_digest(&[seed; 32]),
-            balance: u64::from(seed),
-            nonce: 0,
-        }
-    }
-
-    #[test]
-    fn building_at_once_equals_inserting_one_by_one() {
-        let accounts: Vec<Account> = (0..7).map(account).collect();
-        let mut grown = Tree::new([]);
-        for (index, account) in accounts.iter().enumerate() {
-            grown = grown.with(index, account.clone());
-        }
-        let built = Tree::new(accounts.clone());
-        assert_eq!(grown.root(), built.root());
-        assert!(built.accounts().into_iter().eq(&accounts));
-        assert_eq!(built.get(7), None);
-    }
-
-    #[test]
-    fn siblings_lead_from_every_place_to_the_root() {
-        let tree = Tree::new((0..5).map(account));
-        for index in [0, 1, 4, 5, ACCOUNTS_MAX - 1] {
-            let bottom = tree.get(index).map_or(Digest::ZERO, Account::hash);
-            let top = tree.siblings(index).into_iter().enumerate().fold(
-                bottom,
-                |node, (level, sibling)| match (index >> level) & 1 {
-                    0 => parent(node, sibling),
-                    _ => parent(sibling, node),
-                },
-            );
-            assert_eq!(top, tree.root());
-        }
-    }
-
-    #[test]
-    fn an_update_leaves_the_old_value_alone() {
-        let before = Tree::new((0..3).map(account));
-        let root = before.root();
-        let after = before.with(1, account(9));
-        assert_ne!(after.root(), root);
-        assert_eq!(before.root(), root);
-        assert_eq!(before.get(1), Some(&account(1)));
     }
 }
