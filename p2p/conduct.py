@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -21,15 +22,17 @@ class _Record:
 class Conduct:
     """Points per account on trio's clock; they halve every ``limits.PENALTY_HALF_LIFE_S``.
 
-    A ban belongs to an account. Whoever makes a new account starts anew, with nothing: stake is what keeps
-    accounts dear.
+    A ban belongs to an account. Whoever makes a new account starts anew, with nothing: stake is
+    what keeps accounts dear.
     """
 
     def __init__(self) -> None:
         self._records: dict[Account, _Record] = {}
 
     def penalise(self, account: Account, points: float = limits.PENALTY_POINTS) -> bool:
-        """Add points; says whether this bans the account. A banned account's points do not count."""
+        """Add points; says whether this bans the account. A banned account's points do not
+        count.
+        """
         now = trio.current_time()
         record = self._records.setdefault(account, _Record(0.0, now))
         if record.banned_until > now:
@@ -54,7 +57,7 @@ class Conduct:
 
     def _faded(self, record: _Record) -> float:
         age_s = trio.current_time() - record.counted_at
-        return record.points * 0.5 ** (age_s / limits.PENALTY_HALF_LIFE_S)
+        return record.points * math.pow(0.5, age_s / limits.PENALTY_HALF_LIFE_S)
 
     def _bound(self) -> None:
         excess = len(self._records) - limits.CONDUCT_ACCOUNTS_MAX

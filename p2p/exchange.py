@@ -1,11 +1,13 @@
 """Named requests and answers, one stream each.
 
-**On the wire.** Protocol id ``/provnet/1/<first 16 hex of the network id>/<name>``. The asker sends a length of four
-bytes, big-endian, and the body; the other side sends a status byte and, when that is ``ANSWERED``, a length and a body.
+**On the wire.** Protocol id ``/provnet/1/<first 16 hex of the network id>/<name>``. The asker sends
+a length of four bytes, big-endian, and the body; the other side sends a status byte and, when that
+is ``ANSWERED``, a length and a body.
 
-**Rules.** A length is checked before a byte of the body is read. Both sides have deadlines. One peer has bounded
-requests at once, a bounded rate and bounded bytes in flight; over a limit the answer is ``BUSY``, and nobody waits in
-a queue of ours. A stream that did not end well is reset, also while being cancelled.
+**Rules.** A length is checked before a byte of the body is read. Both sides have deadlines. One
+peer has bounded requests at once, a bounded rate and bounded bytes in flight; over a limit the
+answer is ``BUSY``, and nobody waits in a queue of ours. A stream that did not end well is reset,
+also while being cancelled.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from enum import Enum, IntEnum
+from enum import IntEnum
 from typing import Any, Final
 
 import trio
@@ -22,6 +24,7 @@ from libp2p.host.exceptions import StreamFailure
 from libp2p.peer.id import ID
 
 from p2p import guards, limits
+from p2p.failures import Failure
 from p2p.framing import ByteReader, Ended, Malformed
 from p2p.identity import account_of, peer_id_of
 from p2p.rates import TokenBucket
@@ -30,23 +33,6 @@ from protocol.ports import RequestFailed
 from protocol.types import Account, Milliseconds, NetworkId
 
 _LENGTH_BYTES: Final = 4
-
-
-class Failure(Enum):
-    """Why a request had no usable answer; the value is the word that ``RequestFailed`` carries."""
-
-    UNREACHABLE = "unreachable"
-    UNKNOWN_NAME = "unknown-name"
-    TIMEOUT = "timeout"
-    TOO_LARGE = "too-large"
-    NOT_FOUND = "not-found"
-    BUSY = "busy"
-    FAILED = "failed"
-    BROKEN = "broken"
-
-    def error(self) -> RequestFailed:
-        """The exception for this failure."""
-        return RequestFailed(self.value)
 
 
 class Status(IntEnum):
@@ -114,7 +100,7 @@ class Exchange:
     async def request(
         self, peer: Account, name: str, body: bytes, *, size_max: int, timeout_ms: Milliseconds
     ) -> bytes:
-        """Ask one connected peer. Raises RequestFailed with a word of :class:`Failure`."""
+        """Ask one connected peer. Raises RequestFailed with a word of ``Failure``."""
         if len(body) > limits.REQUEST_BYTES_MAX:
             raise Failure.TOO_LARGE.error()
         try:
@@ -133,7 +119,7 @@ class Exchange:
             finished = True
         except RequestFailed:
             raise
-        except Exception as error:  # the library's stream errors, and anything not foreseen
+        except Exception as error:  # noqa: BLE001 -- the library raises many types
             log.debug("a request named %s broke: %r", name, error)
             raise Failure.BROKEN.error() from None
         finally:
@@ -146,8 +132,10 @@ class Exchange:
             protocol = wire_protocol(self._network_id, name)
             return await self._host.new_stream(ID(peer_id_of(peer)), [protocol])
         except StreamFailure:
-            raise Failure.UNKNOWN_NAME.error() from None
-        except Exception:  # no connection, or it broke meanwhile
+            connected = self._host.get_network().get_connections(ID(peer_id_of(peer)))
+            failure = Failure.UNKNOWN_NAME if connected else Failure.UNREACHABLE
+            raise failure.error() from None
+        except Exception:  # noqa: BLE001 -- no connection, or it broke meanwhile
             raise Failure.UNREACHABLE.error() from None
 
     # answering
@@ -174,9 +162,7 @@ class Exchange:
             self._registry.statistics.requests_refused += 1
             await stream.write(bytes([Status.BUSY]))
 
-    async def _serve_admitted(
-        self, stream: Any, name: str, peer: Account, use: _PeerUse
-    ) -> None:
+    async def _serve_admitted(self, stream: Any, name: str, peer: Account, use: _PeerUse) -> None:
         reader = ByteReader(stream)
         with trio.fail_after(limits.REQUEST_READ_S):
             length = int.from_bytes(await reader.exactly(_LENGTH_BYTES), "big")

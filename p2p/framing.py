@@ -1,6 +1,7 @@
 """Reading exact numbers of bytes from a stream whose writer may lie, stall or stop.
 
-The library's ``read_exactly`` gives up after 101 reads, and its varint reader asks for one byte at a time.
+The library's ``read_exactly`` gives up after 101 reads, and its varint reader asks for one byte at
+a time.
 """
 
 from __future__ import annotations
@@ -54,7 +55,9 @@ class ByteReader:
         return taken
 
     async def length(self, length_max: int) -> int:
-        """A varint. Raises :class:`Malformed` above ``length_max`` or when it is too long, :class:`Ended`."""
+        """A varint. Raises :class:`Malformed` above ``length_max`` or when it is too long,
+        :class:`Ended`.
+        """
         length = 0
         for position in range(_VARINT_BYTES_MAX):
             (byte,) = await self.exactly(1)

@@ -1,32 +1,35 @@
 """Gossip over the library's GossipSub v1.1, read by us.
 
-**The problem.** The library's reader trusts its peers: one frame that is not protobuf ends the process, many tiny
-messages in one frame block the loop for seconds, a rejected message cannot be told from an ignored one.
+**The problem.** The library's reader trusts its peers: one frame that is not protobuf ends the
+process, many tiny messages in one frame block the loop for seconds, a rejected message cannot be
+told from an ignored one.
 
-**What is ours.** Everything from the bytes of a stream to the verdict (:class:`GuardedPubsub`): frames are measured
-before they are parsed, entries are counted, what a peer sends is read at a bounded rate and processed in turn.
+**What is ours.** Everything from the bytes of a stream to the verdict (:class:`GuardedPubsub`):
+frames are measured before they are parsed, entries are counted, what a peer sends is read at a
+bounded rate and processed in turn.
 **What is the library's.** The mesh, its heartbeat, the cache of recent messages, and sending.
 
 **Rules**, in the order in which a message meets them:
 
 1. its frame and its entry are within ``limits``, else the peer is penalised and its stream reset;
-2. it has one topic that we joined, an Ed25519 author, a number of 8 bytes; messages for other topics are skipped;
-3. it was not judged before: the first copy decides, whatever the verdict was;
+2. it has one topic that we joined, an Ed25519 author, a number of 8 bytes; messages for other
+topics are skipped; 3. it was not judged before: the first copy decides, whatever the verdict was;
 4. it is not ours: our own messages come back after a restart, and are neither judged nor delivered;
 5. the author's signature fits, else the peer is penalised;
 6. the topic's judge says ACCEPT (forward), IGNORE (stop), REJECT (stop, penalise the forwarder).
 
-Reading is held back, never dropped, when a peer exceeds its rate: an honest peer that forwards somebody's flood slows
-down instead of being blamed for it.
+Reading is held back, never dropped, when a peer exceeds its rate: an honest peer that forwards
+somebody's flood slows down instead of being blamed for it.
 
-**Properties.** Nothing a peer sends ends the reader of another peer; between two messages the loop is free.
+**Properties.** Nothing a peer sends ends the reader of another peer; between two messages the loop
+is free.
 """
 
 from __future__ import annotations
 
 import time
-from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 import trio
@@ -38,6 +41,7 @@ from libp2p.pubsub.validators import signature_validator
 
 from p2p import guards, limits
 from p2p.framing import ByteReader, Malformed
+from p2p.gossip_cache import SeenMessages
 from p2p.identity import account_of
 from p2p.rates import TokenBucket
 from p2p.registry import Registry, log
@@ -56,43 +60,6 @@ _WIRE_FIXED: Final = {1: 8, 5: 4}
 def wire_name(network_id: NetworkId, topic: Topic) -> str:
     """The topic's name on the wire: no message of one network reaches another."""
     return f"provnet/1/{network_id.hex()[:16]}/{topic.value}"
-
-
-class SeenMessages:
-    """Ids of messages already judged: bounded, forgotten after a while, on trio's clock.
-
-    The library's own is unbounded, reads the wall clock and sweeps in a thread.
-    """
-
-    def __init__(self) -> None:
-        self._expiry: OrderedDict[bytes, float] = OrderedDict()
-
-    def add(self, key: bytes) -> bool:
-        """Remember ``key``; says whether it is new."""
-        self._sweep()
-        new = key not in self._expiry
-        self._expiry[key] = trio.current_time() + limits.SEEN_S
-        return new
-
-    def has(self, key: bytes) -> bool:
-        """Whether ``key`` is remembered."""
-        self._sweep()
-        return key in self._expiry
-
-    def length(self) -> int:
-        """Ids remembered."""
-        return len(self._expiry)
-
-    def stop(self) -> None:
-        """The library expects it; there is no thread to stop."""
-
-    def _sweep(self) -> None:
-        now = trio.current_time()
-        while self._expiry and (
-            len(self._expiry) > limits.SEEN_MESSAGES_MAX
-            or next(iter(self._expiry.values())) <= now
-        ):
-            self._expiry.popitem(last=False)
 
 
 class GuardedRouter(GossipSub):
@@ -119,19 +86,34 @@ class GuardedRouter(GossipSub):
             pending_messages_ttl=1.0,
         )
         # grows by a number for every message, for ever, when nothing reads it
-        self.recent_message_deliveries = defaultdict(lambda: deque(maxlen=0))  # type: ignore[assignment]
+        nowhere: Any = defaultdict(lambda: deque(maxlen=0))
+        self.recent_message_deliveries = nowhere
         self._replays: dict[ID, TokenBucket] = {}
 
-    def _check_equivocation(self, msg: rpc_pb2.Message) -> bool:
+    def _check_equivocation(self, msg: rpc_pb2.Message) -> bool:  # noqa: ARG002
         # keeps a thousand whole messages; two messages with one number do no harm here
         return True
+
+    def _get_peers_to_send(
+        self,
+        topic_ids: Iterable[str],
+        msg_forwarder: ID,
+        origin: ID,
+        msg_id: bytes | None = None,
+    ) -> Iterable[ID]:
+        # Flood publishing, as v1.1 asks for and the library lacks: what is our own goes to every
+        # subscriber, so no mesh that is young, or full of silent peers, can keep it back.
+        assert self.pubsub is not None
+        if msg_forwarder != self.pubsub.my_id:
+            return super()._get_peers_to_send(topic_ids, msg_forwarder, origin, msg_id)
+        return {peer for topic in topic_ids for peer in self.pubsub.peer_topics.get(topic, ())}
 
     async def heartbeat(self) -> None:
         """The library's, started again should it ever fail: without it the mesh decays."""
         while True:
             try:
                 await super().heartbeat()
-            except Exception:
+            except Exception:  # noqa: BLE001 -- whatever it is, without a heartbeat all is lost
                 log.exception("the heartbeat of gossip failed; it goes on")
                 await trio.sleep(limits.HEARTBEAT_S)
 
@@ -184,9 +166,10 @@ class GuardedPubsub(Pubsub):
         changed: Callable[[], None],
     ) -> None:
         self._topics = {wire_name(network_id, topic): topic for topic in registry.judges}
+        self.mesh = GuardedRouter()
         super().__init__(
             host,
-            GuardedRouter(),
+            self.mesh,
             strict_signing=True,
             max_subscriptions_per_rpc=limits.RPC_SUBSCRIPTIONS_MAX,
             max_subscriptions_per_peer=len(Topic),
@@ -194,8 +177,9 @@ class GuardedPubsub(Pubsub):
             allowed_topics=frozenset(wire_name(network_id, topic) for topic in Topic),
         )
         self.seen_messages.stop()
-        self.seen_messages = SeenMessages()  # type: ignore[assignment]
-        # the library starts at the time in seconds: after a restart a busy node would repeat its numbers
+        seen: Any = SeenMessages()
+        self.seen_messages = seen
+        # the library starts at the time in seconds: a busy node that restarts would repeat numbers
         self.counter = time.time_ns()
         self._network_id = network_id
         self._registry = registry
@@ -239,7 +223,7 @@ class GuardedPubsub(Pubsub):
         except Malformed as error:
             self._registry.statistics.gossip_malformed += 1
             self._penalise(account, f"malformed gossip: {error}", limits.PENALTY_POINTS_MALFORMED)
-        except Exception as error:  # the library's stream errors, and anything not foreseen
+        except Exception as error:  # noqa: BLE001 -- the library raises many types
             self._registry.statistics.streams_failed += 1
             log.debug("the gossip of a peer ended: %r", error)
 
@@ -324,11 +308,14 @@ class GuardedPubsub(Pubsub):
 
     async def _handle_new_peer(self, peer_id: ID) -> None:
         await super()._handle_new_peer(peer_id)
+        # its subscriptions may have come before our stream: the library then waits a heartbeat
+        for topic in [name for name, peers in self.peer_topics.items() if peer_id in peers]:
+            await self.mesh.on_peer_subscribed(peer_id, topic)
         self._changed()
 
     def _handle_dead_peer(self, peer_id: ID) -> None:
-        # The library also forgets the peer's subscriptions when only our stream to it broke; the peer has
-        # no reason to repeat them, and would never hear from us again.
+        # The library also forgets the peer's subscriptions when only our stream to it broke; the
+        # peer has no reason to repeat them, and would never hear from us again.
         topics = [topic for topic, peers in self.peer_topics.items() if peer_id in peers]
         super()._handle_dead_peer(peer_id)
         if self._peer_is_connected(peer_id):
@@ -354,12 +341,14 @@ def _checked_author(message: rpc_pb2.Message) -> bytes:
 
 
 def parsed(frame: bytes) -> rpc_pb2.RPC:
-    """The frame as the library's type. Raises :class:`Malformed`; parses nothing that is over a limit."""
+    """The frame as the library's type. Raises :class:`Malformed`; parses nothing that is over a
+    limit.
+    """
     _measure(frame)
     rpc = rpc_pb2.RPC()
     try:
         rpc.ParseFromString(frame)
-    except Exception:  # the parser's exceptions differ between protobuf's implementations
+    except Exception:  # noqa: BLE001 -- the types differ between protobuf's implementations
         raise Malformed("not a gossip frame") from None
     return rpc
 
@@ -374,7 +363,7 @@ def _measure(frame: bytes) -> None:
     others_left = limits.RPC_OTHER_FIELDS_MAX
     for number, size in _fields(frame):
         if number in left:
-            # control fields merge into one: each counts with its header, or empty ones would be free
+            # control fields merge into one: each counts with its header, or empty ones are free
             left[number] -= size + 2 if number == _FIELD_CONTROL else 1
         else:
             others_left -= 1

@@ -1,13 +1,18 @@
-"""What py-libp2p 0.8.1 needs before it may face strangers: every patch of the library, in one place.
+"""What py-libp2p 0.8.1 needs before it may face strangers: every patch of the library, in one
+place.
 
-**The problem.** In the pinned version an unexpected exception in any inbound stream ends the process, inbound slots
-are never given back, flow control is not enforced, answers to our questions are read in trio's system tasks, and
-several books grow for ever. Each function closes one of these and says which.
+**The problem.** In the pinned version an unexpected exception in any inbound stream ends the
+process, inbound slots are never given back, flow control is not enforced, answers to our questions
+are read in trio's system tasks, and several books grow for ever. Each function closes one of these
+and says which.
 
-**Rules.** Patches are applied to one host, before it listens; the two that must replace library classes
-(:func:`patch_library`) are idempotent. No patch changes what goes over the wire in a way the specification forbids.
+**Rules.** Patches are applied to one host, before it listens; the two that must replace library
+classes (:func:`patch_library`) are idempotent. No patch changes what goes over the wire in a way
+the specification forbids.
 After raising the library's version, run ``tests/attacks`` and remove what has become needless.
 """
+
+# ruff: noqa: SLF001, BLE001, ARG005 -- patches reach into the library, and contain whatever it raises
 
 from __future__ import annotations
 
@@ -16,7 +21,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import trio
-from libp2p.custom_types import TProtocol
 from libp2p.host.ping import ID as PING_ID
 from libp2p.identity.identify_push.identify_push import ID_PUSH
 from libp2p.io.exceptions import ConnectionClosedError, IncompleteReadError
@@ -46,12 +50,17 @@ def patch_library() -> None:
     _batch_window_updates()
     _bound_unread_bytes()
     _no_peer_record_in_rpc()
-    pubsub.RpcQueue = _BoundedQueue  # type: ignore[misc]  # the library offers no other way
+    _replace(pubsub, "RpcQueue", _BoundedQueue)
+
+
+def _replace(owner: Any, name: str, value: Any) -> None:
+    assert hasattr(owner, name), f"the library has no {name} any more"
+    setattr(owner, name, value)
 
 
 def _quiet_logging() -> None:
-    # The library logs what peers do at WARNING and ERROR, with tracebacks: a peer could fill the disk.
-    # Our guards log what matters, at a bounded rate.
+    # The library logs what peers do at WARNING and ERROR, with tracebacks: a peer could fill the
+    # disk. Our guards log what matters, at a bounded rate.
     for name in ("libp2p", "multiaddr"):
         logger = logging.getLogger(name)
         logger.propagate = True
@@ -59,8 +68,8 @@ def _quiet_logging() -> None:
 
 
 def _batch_window_updates() -> None:
-    # Yamux answers every read with a frame of credit, three for each small message: half the latency
-    # and a third of the CPU of gossip. Credit is returned once it is worth a frame.
+    # Yamux answers every read with a frame of credit, three for each small message: half the
+    # latency and a third of the CPU of gossip. Credit is returned once it is worth a frame.
     original = YamuxStream._auto_tune_and_send_window_update
 
     async def batched(self: Any, *, bytes_read: int = 0) -> None:
@@ -71,11 +80,12 @@ def _batch_window_updates() -> None:
         self._unreturned_bytes = 0
         await original(self, bytes_read=unreturned)
 
-    YamuxStream._auto_tune_and_send_window_update = batched  # type: ignore[method-assign]  # patch
+    _replace(YamuxStream, "_auto_tune_and_send_window_update", batched)
 
 
 def _bound_unread_bytes() -> None:
-    # A peer that ignores flow control is only logged and its bytes are kept (300 MiB were). Close instead.
+    # A peer that ignores flow control is only logged and its bytes are kept (300 MiB were). Close
+    # instead.
     original = Yamux._read_data_body
 
     async def bounded(self: Any, length: int) -> bytes:
@@ -86,15 +96,15 @@ def _bound_unread_bytes() -> None:
             raise IncompleteReadError("the peer ignores flow control")
         return await original(self, length)
 
-    Yamux._read_data_body = bounded  # type: ignore[method-assign]  # patch
+    _replace(Yamux, "_read_data_body", bounded)
 
 
 def _no_peer_record_in_rpc() -> None:
-    # A signed record in every frame costs a signature check each, and reading it is one more parser for
-    # strangers. We exchange addresses ourselves; other implementations ignore the field.
+    # A signed record in every frame costs a signature check each, and reading it is one more parser
+    # for strangers. We exchange addresses ourselves; other implementations ignore the field.
     for module in (pubsub, gossipsub):
-        module.env_to_send_in_RPC = lambda host: (b"", False)  # type: ignore[attr-defined]  # patch
-        module.maybe_consume_signed_record = lambda rpc, host, peer: True  # type: ignore[attr-defined]
+        _replace(module, "env_to_send_in_RPC", lambda host: (b"", False))
+        _replace(module, "maybe_consume_signed_record", lambda rpc, host, peer: True)
 
 
 class _BoundedQueue(RpcQueue):
@@ -121,8 +131,9 @@ class _BoundedQueue(RpcQueue):
 def close_unused_doors(host: Any) -> None:
     """Nothing of ours asks ``identify``, takes pushes of it, or answers pings.
 
-    The library asks every peer in a *system* task: an exception there ends trio. We still answer ``identify``, which
-    reads nothing, for other implementations' sake. The auto-connector dials whatever it hears of; we have a keeper.
+    The library asks every peer in a *system* task: an exception there ends trio. We still answer
+    ``identify``, which reads nothing, for other implementations' sake. The auto-connector dials
+    whatever it hears of; we have a keeper.
     """
     host._schedule_identify = lambda peer_id, *, reason: None
     host.remove_stream_handler(ID_PUSH)
@@ -140,7 +151,8 @@ def close_unused_doors(host: Any) -> None:
 def release_inbound_slots(host: Any) -> None:
     """Give the slot of an inbound connection back when it closes.
 
-    The library keeps it, and a task, until it stops: after 250 connections in its life a node is deaf.
+    The library keeps it, and a task, until it stops: after 250 connections in its life a node is
+    deaf.
     """
     swarm = host.get_network()
     original = swarm.upgrade_inbound_raw_conn
@@ -156,7 +168,8 @@ def release_inbound_slots(host: Any) -> None:
 def admit(host: Any, admissible: Callable[[Account, int, int], bool]) -> None:
     """Refuse connections at the one place where every authenticated one passes.
 
-    :param admissible: given the account, how many connections it has, and how many accounts have some.
+    :param admissible: given the account, how many connections it has, and how many accounts have
+    some.
     """
     swarm = host.get_network()
     original = swarm.add_conn
@@ -192,7 +205,8 @@ def _contained(start: Callable[[], Awaitable[None]], close: Callable[[], Awaitab
 class StreamGuard:
     """Stands before every inbound stream: counts them per peer, contains what they raise.
 
-    An exception in a stream's handler, the negotiation of its protocol included, ends the library's host.
+    An exception in a stream's handler, the negotiation of its protocol included, ends the library's
+    host.
 
     :param failed: told of every stream that ended in an exception.
     """
@@ -261,8 +275,3 @@ async def _close_quietly(close: Callable[[], Awaitable[None]]) -> None:
             await close()
         except Exception:  # the other side is gone: nothing is left to tell it
             return
-
-
-def protocols_of(router_protocols: list[str]) -> list[TProtocol]:
-    """Protocol ids in the library's type."""
-    return [TProtocol(protocol) for protocol in router_protocols]

@@ -1,4 +1,5 @@
-"""``protocol.ports.Network`` over py-libp2p: TCP, Noise, Yamux, GossipSub v1.1, every option set here.
+"""``protocol.ports.Network`` over py-libp2p: TCP, Noise, Yamux, GossipSub v1.1, every option set
+here.
 
 A node is built, told what it listens to, and then run::
 
@@ -8,9 +9,11 @@ A node is built, told what it listens to, and then run::
     async with network.run():
         await network.publish(Topic.BIDS, b"...")
 
-**Properties.** A peer is who Noise says it is; only Ed25519 identities are admitted. What a peer sends can end its own
-stream or connection, never the process (``guards``, ``gossip``, ``exchange``). Memory per peer is bounded (``limits``).
-Services start before the listener and stop after it: the library fails on a stream that comes too early.
+**Properties.** A peer is who Noise says it is; only Ed25519 identities are admitted. What a peer
+sends can end its own stream or connection, never the process (``guards``, ``gossip``,
+``exchange``). Memory per peer is bounded (``limits``).
+Services start before the listener and stop after it: the library fails on a stream that comes too
+early.
 """
 
 from __future__ import annotations
@@ -31,14 +34,14 @@ from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key_pair
 from libp2p.network.config import ConnectionConfig
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
-from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
-from libp2p.security.noise.transport import Transport as NoiseTransport
+from libp2p.security.noise.transport import PROTOCOL_ID as NOISE, Transport as NoiseTransport
 from libp2p.tools.anyio_service import background_trio_service
-from multiaddr import Multiaddr
+from multiaddr import Multiaddr  # type: ignore[import-untyped]  # it has no types
 
 from p2p import guards, limits
 from p2p.conduct import Conduct
-from p2p.exchange import Exchange, Failure
+from p2p.exchange import Exchange
+from p2p.failures import Failure
 from p2p.gossip import GuardedPubsub
 from p2p.identity import account_of, peer_id_of
 from p2p.peers import ADDRESSES_REQUEST, Address, AddressBook, Keeper, every
@@ -105,7 +108,9 @@ class LibP2PNetwork:
     async def request(
         self, peer: Account, name: str, body: bytes, *, size_max: int, timeout_ms: Milliseconds
     ) -> bytes:
-        """As in the port; a known peer is dialled first. The error carries a word of ``Failure``."""
+        """As in the port; a known peer is dialled first. The error carries a word of
+        ``Failure``.
+        """
         self._registry.statistics.requests_made += 1
         started = trio.current_time()
         try:
@@ -164,7 +169,7 @@ class LibP2PNetwork:
         self._build()
         async with _ungrouped(), AsyncExitStack() as stack:
             # services first, the listener last, and its nursery inside: see the module's text
-            await stack.enter_async_context(background_trio_service(self._pubsub.router))
+            await stack.enter_async_context(background_trio_service(self._pubsub.mesh))
             await stack.enter_async_context(background_trio_service(self._pubsub))
             await self._pubsub.wait_until_ready()
             await self._pubsub.subscribe_all()
@@ -294,7 +299,7 @@ class LibP2PNetwork:
     async def _disconnect(self, account: Account) -> None:
         try:
             await self._host.disconnect(ID(peer_id_of(account)))
-        except Exception as error:  # it is gone already
+        except Exception as error:  # noqa: BLE001 -- it is gone already
             log.debug("a disconnection failed: %r", error)
 
     def _stream_failed(self, account: Account, error: Exception) -> None:
@@ -346,7 +351,8 @@ def _multiaddr(host: str, port: int) -> Multiaddr:
 
 
 def _assert_free(host: str, port: int) -> None:
-    # The library's listener shares its port with whoever asks: two nodes would split the connections.
+    # The library's listener shares its port with whoever asks: two nodes would split the
+    # connections.
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with contextlib.closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -354,7 +360,9 @@ def _assert_free(host: str, port: int) -> None:
 
 
 async def _transports(address: Address) -> Sequence[str]:
-    """The address's transport with its host as IP addresses. Raises OSError when a name is unknown."""
+    """The address's transport with its host as IP addresses. Raises OSError when a name is
+    unknown.
+    """
     if address.ip is not None:
         return [address.transport]
     found = await trio.socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)

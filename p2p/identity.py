@@ -1,8 +1,8 @@
 """An account is an Ed25519 public key, and so is a libp2p peer: the same 32 bytes in two spellings.
 
-A peer id is the identity multihash of the key's protobuf encoding, which for Ed25519 is a fixed prefix and the key
-(libp2p specification, peer-ids). Any other peer id (RSA, secp256k1, hashed keys) is not an account and is refused
-by its length and prefix, before anything is parsed.
+A peer id is the identity multihash of the key's protobuf encoding, which for Ed25519 is a fixed
+prefix and the key (libp2p specification, peer-ids). Any other peer id (RSA, secp256k1, hashed keys)
+is not an account and is refused by its length and prefix, before anything is parsed.
 """
 
 from __future__ import annotations

@@ -13,7 +13,9 @@ MIB: Final = 1024 * KIB
 # gossip
 
 GOSSIP_BYTES_MAX: Final = 256 * KIB
-"""Bytes of one gossiped payload: a block proposal with a thousand transfers; bodies go by request."""
+"""Bytes of one gossiped payload: a block proposal with a thousand transfers; bodies go by
+request.
+"""
 
 RPC_BYTES_MAX: Final = 1 * MIB
 """Bytes of one gossip frame: the size to which the library splits what it sends."""
@@ -43,7 +45,9 @@ PRUNE_BACK_OFF_S_MAX: Final = 60
 """Seconds of back-off a peer may ask for; the field is 64 bits wide."""
 
 GOSSIP_MESSAGES_PER_S: Final = 200.0
-"""Messages a second read from one peer over time. At 2.4 ms each a flood costs at most half a core."""
+"""Messages a second read from one peer over time. At 2.4 ms each a flood costs at most half a
+core.
+"""
 
 GOSSIP_MESSAGES_BURST: Final = 1000.0
 """Messages read at once from a peer that was quiet: a catch-up after a stall."""
@@ -58,8 +62,8 @@ GOSSIP_FRAME_S: Final = 20.0
 """Seconds for a frame to arrive whole once its length is known: a stalled body ends the stream."""
 
 GOSSIP_CHUNK_BYTES: Final = 16 * KIB
-"""Bytes asked of a stream at once. Small, because the sender gives up after 5 s without credit and a
-throttled reader must give some well before that."""
+"""Bytes asked of a stream at once. Small, because the sender gives up after 5 s without credit and
+a throttled reader must give some well before that."""
 
 REPLAY_BYTES_PER_S: Final = 1.0 * MIB
 """Bytes a second of cached messages a peer may ask for again (IWANT)."""
@@ -83,7 +87,9 @@ HEARTBEAT_S: Final = 1
 """Seconds between heartbeats of the mesh; the specification's value."""
 
 ANNOUNCE_S: Final = 5.0
-"""Seconds between repeats of our subscriptions: heals a peer that forgot them when a stream broke."""
+"""Seconds between repeats of our subscriptions: heals a peer that forgot them when a stream
+broke.
+"""
 
 MESH_DEGREE: Final = 12
 """Mesh peers wanted a topic."""
@@ -200,7 +206,9 @@ BACK_OFF_S_MAX: Final = 30.0
 """Seconds between dials of a peer that stays away."""
 
 DEFERENCE_S: Final = 0.6
-"""Seconds the larger account lets the smaller one dial first, so that two nodes rarely dial each other."""
+"""Seconds the larger account lets the smaller one dial first, so that two nodes rarely dial each
+other.
+"""
 
 FAILURES_MAX: Final = 8
 """Failed dials after which a stranger's address is forgotten."""
@@ -214,7 +222,9 @@ PENALTY_POINTS_MALFORMED: Final = 50.0
 """Points of bytes that no honest program sends."""
 
 BAN_POINTS: Final = 100.0
-"""Points at which a peer is banned: ten rejected messages within a minute, or two malformed frames."""
+"""Points at which a peer is banned: ten rejected messages within a minute, or two malformed
+frames.
+"""
 
 PENALTY_HALF_LIFE_S: Final = 60.0
 """Seconds in which points halve: an honest peer with a rare fault is never banned."""

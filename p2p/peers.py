@@ -1,11 +1,14 @@
 """Whom to be connected to: the address book, the keeper of connections, the exchange of addresses.
 
-**The problem.** The library's discovery forgets bootstrap peers after three failures, redials after a minute, and
-believes what it hears. A small network wants everybody connected, soon, and again soon after a restart.
+**The problem.** The library's discovery forgets bootstrap peers after three failures, redials after
+a minute, and believes what it hears. A small network wants everybody connected, soon, and again
+soon after a restart.
 
-**Rules.** Up to ``limits.PEERS_MAX`` known accounts are connected. A failed dial waits 0.5 s, doubling to 30 s, jittered.
-Bootstrap entries are never forgotten. Of two accounts the smaller dials first, so that rarely both do. An address heard
-from a peer must name its account, must not be a name to look up, and may be loopback only if we listen there ourselves.
+**Rules.** Up to ``limits.PEERS_MAX`` known accounts are connected. A failed dial waits 0.5 s,
+doubling to 30 s, jittered.
+Bootstrap entries are never forgotten. Of two accounts the smaller dials first, so that rarely both
+do. An address heard from a peer must name its account, must not be a name to look up, and may be
+loopback only if we listen there ourselves.
 Peers pass on only addresses of accounts to which they are connected now.
 """
 
@@ -31,7 +34,9 @@ from protocol.ports import RequestFailed
 from protocol.types import Account, Milliseconds
 
 ADDRESSES_REQUEST: Final = "addresses"
-"""Name of the address exchange: our addresses out, addresses of connected peers back, one a line."""
+"""Name of the address exchange: our addresses out, addresses of connected peers back, one a
+line.
+"""
 
 _PORT_MAX: Final = 65_535
 _IP_KINDS: Final = ("ip4", "ip6")
@@ -50,7 +55,9 @@ class Address:
 
     @classmethod
     def parse(cls, text: str) -> Address:
-        """Read a multiaddress. Raises ValueError for anything that is not TCP to an Ed25519 account."""
+        """Read a multiaddress. Raises ValueError for anything that is not TCP to an Ed25519
+        account.
+        """
         if len(text) > limits.ADDRESS_CHARACTERS_MAX or not text.isascii():
             raise ValueError("not an address: too long, or not ASCII")
         parts = text.split("/")
@@ -90,7 +97,9 @@ def _checked_port(text: str) -> int:
 
 
 def acceptable(address: Address, *, loopback: bool) -> bool:
-    """Whether an address heard from a peer may be dialled: a plain unicast IP, loopback only if allowed."""
+    """Whether an address heard from a peer may be dialled: a plain unicast IP, loopback only if
+    allowed.
+    """
     ip = address.ip
     if ip is None or ip.is_multicast or ip.is_unspecified or ip.is_link_local or ip.is_reserved:
         return False
@@ -135,7 +144,9 @@ class AddressBook:
         return list(self._entries[account].addresses) if account in self._entries else []
 
     def add(self, address: Address, *, bootstrap: bool = False) -> None:
-        """Note an address. A bootstrap entry is never forgotten, and nobody else changes its addresses."""
+        """Note an address. A bootstrap entry is never forgotten, and nobody else changes its
+        addresses.
+        """
         entry = self._entries.get(address.account)
         if entry is None:
             entry = self._entries[address.account] = Entry()
@@ -168,9 +179,14 @@ class AddressBook:
             del self._entries[account]
 
     def save(self, path: Path) -> None:
-        """Write the book as JSON; an atomic rename, so a crash leaves the old file or the new one."""
+        """Write the book as JSON; an atomic rename, so a crash leaves the old file or the new
+        one.
+        """
         content = [
-            {"addresses": [str(address) for address in entry.addresses], "bootstrap": entry.bootstrap}
+            {
+                "addresses": [str(address) for address in entry.addresses],
+                "bootstrap": entry.bootstrap,
+            }
             for _, entry in sorted(self._entries.items())
         ]
         beside = path.with_name(path.name + ".new")
@@ -270,7 +286,8 @@ class Keeper:
                     await self._connections.dial(address)
                 self._book.succeeded(account)
                 return
-            except Exception as error:  # the library raises many types; all mean that it did not work
+            # the library raises many types; all of them mean that it did not work
+            except Exception as error:  # noqa: BLE001
                 log.debug("a dial of %s failed: %r", address, error)
         raise OSError("no address of the account answers")
 
@@ -346,7 +363,9 @@ class Keeper:
             self._note(address)
 
     async def answer(self, peer: Account, body: bytes) -> bytes | None:
-        """Serve the address exchange: note what the peer says of itself, tell it of our other peers."""
+        """Serve the address exchange: note what the peer says of itself, tell it of our other
+        peers.
+        """
         if len(body) > limits.ADDRESS_EXCHANGE_BYTES_MAX:
             return None
         for address in self._heard(body):
@@ -374,7 +393,9 @@ class Keeper:
 
     def _heard(self, body: bytes) -> list[Address]:
         heard = []
-        for line in body.split(b"\n", limits.ADDRESSES_EXCHANGED_MAX)[: limits.ADDRESSES_EXCHANGED_MAX]:
+        for line in body.split(b"\n", limits.ADDRESSES_EXCHANGED_MAX)[
+            : limits.ADDRESSES_EXCHANGED_MAX
+        ]:
             try:
                 heard.append(Address.parse(line.decode("ascii")))
             except ValueError:

@@ -1,7 +1,8 @@
-"""What every implementation of ``protocol.ports.Network`` shares: who listens to what, and what happened.
+"""What every implementation of ``protocol.ports.Network`` shares: who listens to what, and what
+happened.
 
-A judge is ours: when it raises, that is our bug. It is logged with its traceback and counted, the message is
-treated as ignored, and no peer is blamed for it.
+A judge is ours: when it raises, that is our bug. It is logged with its traceback and counted, the
+message is treated as ignored, and no peer is blamed for it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,436 @@
+"""A stand-in for the network: ``protocol.ports.Network`` in memory, on trio's clock.
+
+**What it is for.** Simulation and tests: many nodes in one process, hours in seconds under
+``trio.testing.MockClock``. It is named as a stand-in wherever it is used; ``tests/p2p`` holds it
+and ``p2p.host`` to the same contract.
+
+**What it models.** Flooding among connected nodes that joined the topic, with the first copy judged
+and only accepted messages forwarded; requests with deadlines; latency, jitter and loss per link;
+partitions; nodes that stop, lose their links, come back; faults and bans. **What it does not.**
+Bandwidth, the mesh, the replay of recent messages to newcomers, rates of requests: a simulated node
+is never throttled.
+
+**Properties.** What happens on a link is a function of the seed and of what is sent, never of the
+order in which tasks run, of the wall clock or of the iteration order of a set; messages that arrive
+at one node at one time are judged in the order of their senders.
+
+::
+
+    hub = MemoryNetwork(seed=1, link=LinkModel(latency_ms=Milliseconds(40), loss=0.01))
+    node = hub.node(account, network_id)
+    node.join(Topic.BIDS, judge)
+    async with node.run():
+        await node.publish(Topic.BIDS, b"...")
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from typing import Final
+
+import trio
+
+from p2p import limits
+from p2p.conduct import Conduct
+from p2p.failures import Failure
+from p2p.gossip_cache import SeenMessages
+from p2p.registry import Observer, Registry, Statistics, checked_payload
+from protocol.ports import Answer, Judge, RequestFailed, Topic, Verdict
+from protocol.types import Account, Milliseconds, NetworkId
+
+_NO_TIME: Final = Milliseconds(0)
+_USUAL_LATENCY: Final = Milliseconds(20)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkModel:
+    """How one direction of a link behaves.
+
+    :param latency_ms: time a message travels at least.
+    :param jitter_ms: more time, drawn evenly from 0 to this.
+    :param loss: share of messages that never arrive, 0 to 1. A lost request or answer is a timeout.
+    """
+
+    latency_ms: Milliseconds = _USUAL_LATENCY
+    jitter_ms: Milliseconds = _NO_TIME
+    loss: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """A gossiped payload; ``number`` tells two publications of the same bytes apart."""
+
+    network_id: NetworkId
+    topic: Topic
+    author: Account
+    number: int
+    payload: bytes
+
+    @property
+    def key(self) -> bytes:
+        head = b"|".join([self.network_id, self.topic.value.encode(), self.author])
+        return blake2b(head + b"%d|" % self.number + self.payload, digest_size=32).digest()
+
+
+class MemoryNetwork:
+    """The hub: every link between nodes, and what is wrong with it.
+
+    :param seed: all loss and jitter follows from it.
+    :param link: one model for all links, or a function of sender and receiver.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        link: LinkModel | Callable[[Account, Account], LinkModel] = LinkModel(),
+    ) -> None:
+        self._seed = seed
+        self._link = link
+        self._nodes: dict[Account, MemoryNode] = {}
+        self._numbers: dict[Account, int] = {}
+        self._cut: set[tuple[Account, Account]] = set()
+        self._islands: dict[Account, int] = {}
+
+    def node(
+        self, account: Account, network_id: NetworkId, *, observer: Observer | None = None
+    ) -> MemoryNode:
+        """A node that is not running yet. A restarted node is a new one with the same account."""
+        return MemoryNode(self, account, network_id, observer)
+
+    def set_link(self, link: LinkModel | Callable[[Account, Account], LinkModel]) -> None:
+        """Change how links behave, for what is sent from now on."""
+        self._link = link
+
+    def cut(self, one: Account, other: Account) -> None:
+        """Take away the link between two accounts, whether they run or not."""
+        self._cut.add((min(one, other), max(one, other)))
+        self._refresh()
+
+    def mend(self, one: Account, other: Account) -> None:
+        """Give the link between two accounts back."""
+        self._cut.discard((min(one, other), max(one, other)))
+        self._refresh()
+
+    def partition(self, islands: Iterable[Collection[Account]]) -> None:
+        """Only accounts of one island reach each other; accounts in none form one more."""
+        self._islands = {
+            account: number for number, island in enumerate(islands, 1) for account in island
+        }
+        self._refresh()
+
+    def heal(self) -> None:
+        """End the partition; links that were cut stay cut."""
+        self.partition(())
+
+    # what nodes use
+
+    def start(self, node: MemoryNode) -> None:
+        """A node runs from now on. Raises RuntimeError when its account runs already."""
+        if node.account in self._nodes:
+            raise RuntimeError("a node of this account runs already")
+        self._nodes[node.account] = node
+        self._refresh()
+
+    def stop(self, node: MemoryNode) -> None:
+        """A node does not run any more."""
+        del self._nodes[node.account]
+        self._refresh()
+
+    def running(self, account: Account) -> MemoryNode | None:
+        """The node of the account that runs now."""
+        return self._nodes.get(account)
+
+    def next_number(self, account: Account) -> int:
+        """A number that the account never used, also before a restart."""
+        self._numbers[account] = self._numbers.get(account, 0) + 1
+        return self._numbers[account]
+
+    def travel_s(self, sender: Account, receiver: Account, what: bytes) -> float | None:
+        """Seconds until ``what`` arrives; None when it is lost on the way."""
+        link = self._link(sender, receiver) if callable(self._link) else self._link
+        name = b"%d|" % self._seed + sender + receiver + what
+        drawn = random.Random(blake2b(name, digest_size=16).digest())
+        if drawn.random() < link.loss:
+            return None
+        return (link.latency_ms + drawn.random() * link.jitter_ms) / 1000
+
+    def refresh(self) -> None:
+        """Work out anew who is connected to whom."""
+        self._refresh()
+
+    def _refresh(self) -> None:
+        for account in sorted(self._nodes):
+            node = self._nodes[account]
+            node.set_peers(
+                tuple(other for other in sorted(self._nodes) if self._connected(node, other))
+            )
+
+    def _connected(self, node: MemoryNode, other: Account) -> bool:
+        one = node.account
+        return (
+            one != other
+            and (min(one, other), max(one, other)) not in self._cut
+            and self._islands.get(one, 0) == self._islands.get(other, 0)
+            and not node.has_banned(other)
+            and not self._nodes[other].has_banned(one)
+        )
+
+
+class MemoryNode:
+    """One node; made by :meth:`MemoryNetwork.node`. The methods of the port behave as in
+    ``p2p.host``.
+    """
+
+    def __init__(
+        self,
+        hub: MemoryNetwork,
+        account: Account,
+        network_id: NetworkId,
+        observer: Observer | None,
+    ) -> None:
+        self._hub = hub
+        self._account = account
+        self._network_id = network_id
+        self._registry = Registry(observer)
+        self._peers: tuple[Account, ...] = ()
+        self._peers_changed = trio.Event()
+        self._inbox: list[tuple[float, Account, bytes, _Message]] = []
+        self._inbox_changed = trio.Event()
+        self._serving: dict[Account, int] = {}
+
+    # the port
+
+    @property
+    def account(self) -> Account:
+        """The account of this node."""
+        return self._account
+
+    def join(self, topic: Topic, judge: Judge) -> None:
+        """As in the port. Raises RuntimeError while running, ValueError for the second time."""
+        self._registry.join(topic, judge)
+
+    def serve(self, name: str, answer: Answer) -> None:
+        """As in the port. Raises RuntimeError while running, ValueError for a bad or used name."""
+        self._registry.serve(name, answer)
+
+    async def publish(self, topic: Topic, payload: bytes) -> None:
+        """As in the port."""
+        checked_payload(payload)
+        number = self._hub.next_number(self._account)
+        message = _Message(self._network_id, topic, self._account, number, payload)
+        self._seen.add(message.key)
+        self._registry.statistics.gossip_published += 1
+        self._forward(message, message.key, self._account)
+        await trio.lowlevel.checkpoint()
+
+    async def request(
+        self, peer: Account, name: str, body: bytes, *, size_max: int, timeout_ms: Milliseconds
+    ) -> bytes:
+        """As in the port. The error carries a word of ``Failure``."""
+        self._registry.statistics.requests_made += 1
+        try:
+            with trio.fail_after(timeout_ms / 1000):
+                return await self._ask(peer, name, body, min(size_max, limits.ANSWER_BYTES_MAX))
+        except trio.TooSlowError:
+            self._registry.statistics.requests_failed += 1
+            raise Failure.TIMEOUT.error() from None
+        except RequestFailed:
+            self._registry.statistics.requests_failed += 1
+            raise
+
+    def peers(self) -> tuple[Account, ...]:
+        """As in the port."""
+        return self._peers
+
+    def penalise(self, peer: Account, reason: str) -> None:
+        """As in the port."""
+        self._registry.statistics.penalties += 1
+        self._registry.notify("penalised", peer, reason)
+        if self._conduct.penalise(peer):
+            self._registry.statistics.bans += 1
+            self._registry.notify("banned", peer, reason)
+            self._nursery.start_soon(self._enforce_ban)
+
+    # beside the port
+
+    def statistics(self) -> Statistics:
+        """Counts since the start, as a copy."""
+        peers = len(self._peers)
+        return replace(self._registry.statistics, peers=peers, addresses_known=peers)
+
+    async def wait_for_peers(self, count: int) -> None:
+        """Return once at least ``count`` peers are connected."""
+        while len(self._peers) < count:
+            await self._peers_changed.wait()
+
+    @asynccontextmanager
+    async def run(self) -> AsyncIterator[None]:
+        """Be on the network until the block is left; a node runs once. To leave is to crash:
+        nothing is sent.
+        """
+        self._registry.start()
+        self._conduct = Conduct()
+        self._seen = SeenMessages()
+        async with trio.open_nursery(strict_exception_groups=True) as nursery:
+            self._nursery = nursery
+            nursery.start_soon(self._read_inbox)
+            self._hub.start(self)
+            try:
+                yield
+            finally:
+                self._hub.stop(self)
+                nursery.cancel_scope.cancel()
+
+    # what the hub and other nodes use
+
+    def set_peers(self, peers: tuple[Account, ...]) -> None:
+        """The hub says who is connected."""
+        if peers == self._peers:
+            return
+        for account in sorted(set(peers) - set(self._peers)):
+            self._registry.notify("connected", account, "")
+        for account in sorted(set(self._peers) - set(peers)):
+            self._registry.notify("disconnected", account, "")
+        self._peers = peers
+        self._peers_changed.set()
+        self._peers_changed = trio.Event()
+
+    def has_banned(self, account: Account) -> bool:
+        """Whether this node refuses ``account``."""
+        return self._conduct.is_banned(account)
+
+    def listens_to(self, message: _Message) -> bool:
+        """Whether the message's topic was joined here."""
+        return message.network_id == self._network_id and message.topic in self._registry.judges
+
+    def deliver(self, at: float, forwarder: Account, key: bytes, message: _Message) -> None:
+        """A message will arrive at trio's time ``at``."""
+        heapq.heappush(self._inbox, (at, forwarder, key, message))
+        if self._inbox[0][2] is key:
+            self._inbox_changed.set()
+
+    def answers(self, name: str, network_id: NetworkId) -> bool:
+        """Whether requests of this name are served here."""
+        return network_id == self._network_id and name in self._registry.answers
+
+    def start_answering(self, asked: _Asked) -> None:
+        """Answer a request in a task of this node: it ends when the node does."""
+        self._nursery.start_soon(self._answer, asked)
+
+    # gossip
+
+    def _forward(self, message: _Message, key: bytes, source: Account) -> None:
+        for account in self._peers:
+            receiver = self._hub.running(account)
+            if account in (source, message.author) or receiver is None:
+                continue
+            travel_s = self._hub.travel_s(self._account, account, key)
+            if travel_s is not None and receiver.listens_to(message):
+                receiver.deliver(trio.current_time() + travel_s, self._account, key, message)
+
+    async def _read_inbox(self) -> None:
+        while True:
+            with trio.move_on_at(self._inbox[0][0] if self._inbox else float("inf")):
+                await self._inbox_changed.wait()
+            self._inbox_changed = trio.Event()
+            while self._inbox and self._inbox[0][0] <= trio.current_time():
+                _, forwarder, key, message = heapq.heappop(self._inbox)
+                self._receive(forwarder, key, message)
+
+    def _receive(self, forwarder: Account, key: bytes, message: _Message) -> None:
+        # what was under way when a link was lost is lost with it
+        if forwarder not in self._peers or message.author == self._account:
+            return
+        if not self._seen.add(key):
+            self._registry.statistics.gossip_duplicates += 1
+            return
+        verdict = self._registry.judge(message.topic, forwarder, message.payload)
+        if verdict is Verdict.REJECT:
+            self.penalise(forwarder, f"rejected {message.topic.value}")
+        if verdict is Verdict.ACCEPT:
+            self._forward(message, key, forwarder)
+
+    async def _enforce_ban(self) -> None:
+        self._hub.refresh()
+        await trio.sleep(limits.BAN_S)
+        self._hub.refresh()
+
+    # requests
+
+    async def _ask(self, peer: Account, name: str, body: bytes, size_max: int) -> bytes:
+        if len(body) > limits.REQUEST_BYTES_MAX:
+            raise Failure.TOO_LARGE.error()
+        asked = _Asked(self._account, name, body, self._hub.next_number(self._account))
+        await self._travel(self._account, peer, asked)
+        answering = self._reachable(peer)
+        if not answering.answers(name, self._network_id):
+            raise Failure.UNKNOWN_NAME.error()
+        answering.start_answering(asked)
+        await asked.done.wait()
+        await self._travel(peer, self._account, asked)
+        self._reachable(peer)
+        if isinstance(asked.outcome, Failure):
+            raise asked.outcome.error()
+        if len(asked.outcome) > size_max:
+            raise Failure.TOO_LARGE.error()
+        return asked.outcome
+
+    def _reachable(self, peer: Account) -> MemoryNode:
+        node = self._hub.running(peer)
+        if node is None or peer not in self._peers:
+            raise Failure.UNREACHABLE.error()
+        return node
+
+    async def _travel(self, sender: Account, receiver: Account, asked: _Asked) -> None:
+        self._reachable(receiver if sender == self._account else sender)
+        what = b"request %d " % asked.number + asked.name.encode()
+        travel_s = self._hub.travel_s(sender, receiver, what)
+        await trio.sleep(float("inf") if travel_s is None else travel_s)
+
+    async def _answer(self, asked: _Asked) -> None:
+        serving = self._serving.get(asked.asker, 0)
+        if serving >= limits.REQUESTS_AT_ONCE_MAX:
+            self._registry.statistics.requests_refused += 1
+            asked.finish(Failure.BUSY)
+            return
+        self._serving[asked.asker] = serving + 1
+        try:
+            with trio.move_on_after(limits.REQUEST_SERVE_S):
+                asked.finish(await self._outcome(asked))
+        finally:
+            self._serving[asked.asker] -= 1
+            asked.finish(Failure.BROKEN)
+
+    async def _outcome(self, asked: _Asked) -> bytes | Failure:
+        answered, answer = await self._registry.answer(asked.name, asked.asker, asked.body)
+        if not answered:
+            return Failure.FAILED
+        if answer is None:
+            return Failure.NOT_FOUND
+        if len(answer) > limits.ANSWER_BYTES_MAX:
+            return Failure.TOO_LARGE
+        self._registry.statistics.requests_answered += 1
+        return answer
+
+
+class _Asked:
+    """A request under way: who asks what, and what came of it."""
+
+    def __init__(self, asker: Account, name: str, body: bytes, number: int) -> None:
+        self.asker = asker
+        self.name = name
+        self.body = body
+        self.number = number
+        self.done = trio.Event()
+        self.outcome: bytes | Failure = Failure.BROKEN
+
+    def finish(self, outcome: bytes | Failure) -> None:
+        """Note the outcome; the first counts."""
+        if not self.done.is_set():
+            self.outcome = outcome
+            self.done.set()
