@@ -8,8 +8,8 @@ The rules:
   extensions or strings of unbounded length.
 - Every field has a type from ``protocol.types`` (its bound or length holds), or is ``bool``,
   ``T | None``, ``tuple[T, ...]`` with at most :data:`ITEMS_MAX` items, ``bytes`` of at most
-  :data:`BYTES_MAX`, ``str`` of at most :data:`TEXT_MAX`, another dataclass, an ``Enum`` of text
-  values, or a ``tuple[A, B]`` of fixed length.
+  :data:`BYTES_MAX`, ``str`` of at most :data:`TEXT_MAX`, another dataclass, an ``Enum`` (by
+  name), or a ``tuple[A, B]`` of fixed length.
 - Decoding checks the size first, then reads one array header or plain value at a time, as the type
   asks for, with every limit of msgpack set, and re-encodes: bytes that are not the canonical
   encoding of what they decode to are refused.
@@ -148,11 +148,11 @@ def _boolean() -> _Form:
 
 
 def _enumeration(kind: type[Enum]) -> _Form:
-    members = {member.value: member for member in kind}
+    members = {member.name: member for member in kind}
     text = _scalar(
         lambda value: type(value) is str and value in members, f"one of {sorted(members)}"
     )
-    return _Form(lambda member: member.value, lambda source: members[text.read(source)])
+    return _Form(lambda member: member.name, lambda source: members[text.read(source)])
 
 
 def _optional(inner: _Form) -> _Form:

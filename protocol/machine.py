@@ -415,16 +415,20 @@ def equivocation(
     """
     if isinstance(evidence, VoteEvidence):
         votes = (evidence.first.vote, evidence.second.vote)
-        signed = all(vote_is_signed(network, one) for one in (evidence.first, evidence.second))
         faults = [(vote.voter, vote.slot) for vote in votes]
         differ = votes[0].block != votes[1].block
     else:
         headers = (evidence.first.header, evidence.second.header)
-        signed = all(header_is_signed(network, one) for one in (evidence.first, evidence.second))
         faults = [(header.proposer, header.slot) for header in headers]
         differ = headers[0] != headers[1]
     if faults[0] != faults[1] or not differ:
         raise Refused(Reason.NOT_EVIDENCE)
-    if not signed:
+    if not _are_signed(network, evidence):
         raise Refused(Reason.BAD_SIGNATURE)
     return faults[0]
+
+
+def _are_signed(network: NetworkId, evidence: VoteEvidence | ProposalEvidence) -> bool:
+    if isinstance(evidence, VoteEvidence):
+        return all(vote_is_signed(network, one) for one in (evidence.first, evidence.second))
+    return all(header_is_signed(network, one) for one in (evidence.first, evidence.second))

@@ -47,7 +47,7 @@ from protocol.types import (
 OPERATION_BYTES_MAX: Final = 40_000
 """Largest signed operation, in bytes: a reveal of 256 leaves."""
 
-LOG_BLOCK_BYTES_MAX: Final = 512_000
+LOG_BLOCK_BYTES_MAX: Final = 240_000
 """Largest signed log proposal, in bytes; fits one gossip message with room."""
 
 VOTE_BYTES_MAX: Final = 256

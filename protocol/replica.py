@@ -63,11 +63,13 @@ from protocol.ordering.outputs import (
     ProposalDue,
     VoteDue,
 )
-from protocol.ordering.streamlet import Streamlet
-from protocol.ordering.validators import Identity
+from protocol.ordering.settings import Settings
+from protocol.ordering.streamlet import SignedSlots, Streamlet
+from protocol.ordering.validators import Identity, Validator, Validators
 from protocol.ports import Topic
 from protocol.rules import Moment
 from protocol.types import (
+    Account,
     Digest,
     Milliseconds,
     Nonce,
@@ -221,13 +223,6 @@ class BlockFinal:
 
 
 @dataclass(frozen=True, slots=True)
-class BodyAccepted:
-    """An operation's body was found valid: whoever waits for the proof or the block may use it."""
-
-    signed: SignedOperation
-
-
-@dataclass(frozen=True, slots=True)
 class FetchBlocks:
     """Ask peers for certified blocks above our final height: we heard of one that we do not
     have.
@@ -256,15 +251,7 @@ class Halted:
 
 
 Effect: TypeAlias = (
-    Remember
-    | Keep
-    | Publish
-    | CheckBody
-    | BlockFinal
-    | BodyAccepted
-    | FetchBlocks
-    | Rejected
-    | Halted
+    Remember | Keep | Publish | CheckBody | BlockFinal | FetchBlocks | Rejected | Halted
 )
 
 
@@ -290,14 +277,29 @@ class _Pending:
 class Replica:
     """One node's copy of the log, its state, and what waits to be ordered."""
 
-    def __init__(self, machine: Machine, engine: Streamlet, identity: Identity | None) -> None:
+    def __init__(
+        self, machine: Machine, identity: Identity | None, signed: SignedSlots | None = None
+    ) -> None:
         """Begin at the genesis; use :meth:`restore` with what was stored before the first step.
 
         :param identity: keys of a validator or of an account that submits operations; None for an
             observer.
+        :param signed: the slots last signed in, as the disk knows them.
         """
+        parameters = machine.genesis.network
+        settings = Settings(
+            machine.network,
+            parameters.genesis_time_ms,
+            parameters.slot_ms,
+            parameters.epoch_ticks,
+        )
+        self._validators = Validators(
+            Validator(one.account, one.log_stake, one.vrf_key)
+            for one in machine.genesis.accounts
+            if one.log_stake
+        )
         self.machine = machine
-        self.engine = engine
+        self.engine = Streamlet(settings, self._validators, identity, signed=signed)
         self.identity = identity
         self.halted: str | None = None
         self._digests: dict[Tick, Digest] = {Tick(0): machine.digest}
@@ -321,6 +323,10 @@ class Replica:
     def pending(self) -> tuple[SignedOperation, ...]:
         """Operations that wait to be ordered, oldest first."""
         return tuple(one.signed for one in self._pending.values())
+
+    def is_validator(self, account: Account) -> bool:
+        """Whether the account orders the log."""
+        return self._validators.get(account) is not None
 
     def knows(self, identity: OperationHash) -> bool:
         """Whether the operation waits here already."""
@@ -610,7 +616,6 @@ class Replica:
         if fault is None:
             self._valid_bodies[identity] = until
             pending.ready_slot = Slot(self._slot + 1)
-            yield BodyAccepted(pending.signed)
         elif fault is Reason.BODY_MISSING:
             del self._pending[identity]
         else:

@@ -145,7 +145,8 @@ class ProverAgent:
     def _input(self, view: View, key: ProofKey, child: TreeIndex) -> KnownProof | None:
         recorded = view.machine.proving.recorded_claim(key.job, child)
         for proof in view.proofs(key.job, child):
-            if recorded is None or proof.record.claim == recorded:
+            is_due = view.machine.proving.may_deliver(key.job, child, proof.prover)
+            if proof.record.claim == recorded or (recorded is None and is_due):
                 return proof
         return None
 

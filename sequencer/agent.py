@@ -20,7 +20,6 @@ from protocol import vrf
 from protocol.agents import (
     Action,
     AgentEvent,
-    BlockFinal,
     BlockKnown,
     KeepBody,
     KeepNote,
@@ -30,6 +29,7 @@ from protocol.agents import (
 )
 from protocol.codec import decode, encode
 from protocol.messages import (
+    NO_JOB,
     OPERATION_BYTES_MAX,
     BlockCommitment,
     BlockReveal,
@@ -37,6 +37,7 @@ from protocol.messages import (
 )
 from protocol.ordering.validators import Identity
 from protocol.ports import ProverBackend
+from protocol.replica import BlockFinal
 from protocol.rules import CommitDuty, RevealDuty
 from protocol.signing import digest
 from protocol.types import BasisPoints, Count, Round, Salt
@@ -72,11 +73,13 @@ class SequencerAgent:
         self.settings = settings
         self.identity = identity
         self.backend = backend
-        self.pool = TransferPool()
+        self.pool: TransferPool | None = None
 
     def decide(self, view: View, event: AgentEvent) -> tuple[Action, ...]:
         """Actions upon an event; see the module."""
-        if isinstance(event, TransferHeard):
+        if self.pool is None:
+            self.pool = self._empty_pool(view)
+        if isinstance(event, TransferHeard) and self.pool is not None:
             self.pool.add(event.signed)
         if not isinstance(event, TransferHeard | BlockFinal | BlockKnown):
             return ()
@@ -92,7 +95,9 @@ class SequencerAgent:
         state = view.state_after(duty.parent)
         limit = self.settings.blocks_max
         is_done = limit is not None and view.jobs_opened >= limit
-        if state is None or is_done or self._is_pending(view, BlockCommitment, duty.round):
+        if state is None or self.pool is None or is_done:
+            return
+        if self._is_pending(view, BlockCommitment, duty.round):
             return
         self.pool.advance(state)
         room = self.settings.leaf_count * self.backend.leaf_transfers
@@ -114,6 +119,10 @@ class SequencerAgent:
             return
         reveal: BlockReveal = decode(BlockReveal, note, size_max=OPERATION_BYTES_MAX)
         yield Submit(reveal)
+
+    def _empty_pool(self, view: View) -> TransferPool | None:
+        genesis = view.state_after(NO_JOB)
+        return None if genesis is None else TransferPool(genesis)
 
     def _salt(self, round: Round, body: bytes) -> Salt:
         secret = self.identity.signing_seed

@@ -254,7 +254,7 @@ class Elected:
         ):
             raise Refused(
                 Reason.CONTRADICTORY_GENESIS,
-                "minimal times lie within their windows and the open stage, a card and a leaf are worth something",
+                "a minimal time exceeds its window, or a card or a leaf is worth nothing",
             )
         self.parameters = parameters
         self._intents: dict[Account, Tick] = {}

@@ -1,0 +1,141 @@
+"""The checks that every gossiped message passes before it reaches the replica, cheap before dear.
+
+For each topic in this order: size and shape (the decoder), the kind belongs to the topic, seen
+before, allowed by the final state, signature. A message whose sender or forwarder could not have
+sent it in good faith is REJECTed; one that is late, early or known is IGNOREd, because honest nodes
+differ in what they have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from protocol.codec import decode
+from protocol.errors import Reason, Refused
+from protocol.messages import (
+    LOG_BLOCK_BYTES_MAX,
+    OPERATION_BYTES_MAX,
+    TRANSFER_BYTES_MAX,
+    VOTE_BYTES_MAX,
+    LogBlock,
+    SignedOperation,
+    SignedTransfer,
+    SignedVote,
+    header_is_signed,
+    operation_is_signed,
+    transfer_is_signed,
+    vote_is_signed,
+)
+from protocol.ports import Judge, Topic, Verdict
+from protocol.replica import Replica, topic_of
+from protocol.signing import digest
+from protocol.types import Account
+
+SEEN_MAX: Final = 16_384
+"""Proposals, votes and transfers remembered by content, so that a copy in a new envelope costs
+one hash.
+"""
+
+BLAMELESS: Final = frozenset(
+    {
+        Reason.DUPLICATE,
+        Reason.EXPIRED,
+        Reason.VALID_TOO_LONG,
+        Reason.FEE_UNPAYABLE,
+        Reason.TOO_MANY_PENDING,
+    }
+)
+"""Reasons that depend on how much of the log one has seen: nobody is blamed for them."""
+
+Deliver = Callable[[Any], bool]
+"""Hands an accepted message on; False when there is no room for it now."""
+
+OnRefusal = Callable[[str, Reason, Account], None]
+"""Told of every refusal that is somebody's fault: kind, reason, forwarding peer."""
+
+
+class Judges:
+    """Judges for all topics of one node."""
+
+    def __init__(self, replica: Replica, deliver: Deliver, on_refusal: OnRefusal) -> None:
+        self._replica = replica
+        self._network = replica.machine.network
+        self._deliver = deliver
+        self._on_refusal = on_refusal
+        self._seen: dict[bytes, None] = {}
+
+    def of(self, topic: Topic) -> Judge:
+        """The judge of one topic."""
+        check = {
+            Topic.LOG_PROPOSALS: self._proposal,
+            Topic.LOG_VOTES: self._vote,
+            Topic.TRANSFERS: self._transfer,
+        }.get(topic, lambda payload: self._operation(topic, payload))
+
+        def judge(peer: Account, payload: bytes) -> Verdict:
+            return self._judged(peer, topic, payload, check)
+
+        return judge
+
+    def _judged(
+        self, peer: Account, topic: Topic, payload: bytes, check: Callable[[bytes], Any]
+    ) -> Verdict:
+        try:
+            message = check(payload)
+        except Refused as refusal:
+            if refusal.reason in BLAMELESS:
+                return Verdict.IGNORE
+            self._on_refusal(topic.value, refusal.reason, peer)
+            return Verdict.REJECT
+        return Verdict.ACCEPT if self._deliver(message) else Verdict.IGNORE
+
+    def _proposal(self, payload: bytes) -> LogBlock:
+        block: LogBlock = decode(LogBlock, payload, size_max=LOG_BLOCK_BYTES_MAX)
+        content = self._unseen(payload)
+        if not self._replica.is_validator(block.header.proposer):
+            raise Refused(Reason.NOT_A_VALIDATOR)
+        if not header_is_signed(self._network, block.signed):
+            raise Refused(Reason.BAD_SIGNATURE)
+        self._remember(content)
+        return block
+
+    def _vote(self, payload: bytes) -> SignedVote:
+        vote: SignedVote = decode(SignedVote, payload, size_max=VOTE_BYTES_MAX)
+        content = self._unseen(payload)
+        if not self._replica.is_validator(vote.vote.voter):
+            raise Refused(Reason.NOT_A_VALIDATOR)
+        if not vote_is_signed(self._network, vote):
+            raise Refused(Reason.BAD_SIGNATURE)
+        self._remember(content)
+        return vote
+
+    def _transfer(self, payload: bytes) -> SignedTransfer:
+        signed: SignedTransfer = decode(SignedTransfer, payload, size_max=TRANSFER_BYTES_MAX)
+        content = self._unseen(payload)
+        if not transfer_is_signed(self._network, signed):
+            raise Refused(Reason.BAD_SIGNATURE)
+        self._remember(content)
+        return signed
+
+    def _operation(self, topic: Topic, payload: bytes) -> SignedOperation:
+        signed: SignedOperation = decode(SignedOperation, payload, size_max=OPERATION_BYTES_MAX)
+        if topic_of(signed.operation.payload) is not topic:
+            raise Refused(Reason.UNKNOWN_KIND, f"not for {topic.value}")
+        objection = self._replica.objection(signed)
+        if objection is not None:
+            raise Refused(objection)
+        if not operation_is_signed(self._network, signed):
+            raise Refused(Reason.BAD_SIGNATURE)
+        return signed
+
+    def _unseen(self, payload: bytes) -> bytes:
+        content = digest(b"provnet/seen/1", payload)
+        if content in self._seen:
+            raise Refused(Reason.DUPLICATE)
+        return content
+
+    def _remember(self, content: bytes) -> None:
+        self._seen[content] = None
+        if len(self._seen) > SEEN_MAX:
+            del self._seen[next(iter(self._seen))]

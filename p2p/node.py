@@ -1,0 +1,525 @@
+"""The shell around a replica: bytes come in as events, effects go out in order.
+
+**The problem.** The replica decides everything and touches nothing. Somebody must hand it what
+arrives, run what it answers, and keep both in an order that survives a crash at any point.
+
+**Rules.**
+
+- One task owns the replica. Messages, time, checked bodies and finished proofs reach it through one
+  bounded inbox; there is no other way in.
+- Effects are run in their order; what is signed is on disk before it is published.
+- Every event goes to the journal before it is applied, so that the run can be replayed.
+- Bodies and proofs are checked, and proofs made, in tasks of their own that answer through the
+  inbox.
+- Agents are asked after each event that concerns them; their actions are run like effects.
+- A node that hears of blocks it does not have, or sees no finality, asks its peers for certified
+  blocks.
+
+**Properties.** Nothing a peer sends ends the node or blocks its loop. After a restart it goes on
+from its store, signs nothing twice, and catches up.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import trio
+
+from p2p.archive import BODY_REQUEST, Archive
+from p2p.journal import Journal
+from p2p.judges import Judges
+from p2p.store import Store
+from p2p.sync import BLOCKS_REQUEST, certified_from, decode_certified, encode_certified, tick_bytes
+from protocol.agents import (
+    Action,
+    Agent,
+    AgentEvent,
+    BlockKnown,
+    CancelProof,
+    KeepBody,
+    KeepNote,
+    KnownProof,
+    ProofFailed,
+    ProofKey,
+    ProofKnown,
+    ProofMade,
+    Send,
+    SlotBegan,
+    StartProof,
+    Submit,
+    TransferHeard,
+)
+from protocol.codec import encode
+from protocol.errors import Reason, Refused
+from protocol.events import JobOpened, JobSettled, JobVoided
+from protocol.machine import Machine
+from protocol.messages import (
+    CertifiedBlock,
+    LogBlock,
+    Payload,
+    ProofRecord,
+    SignedOperation,
+    SignedTransfer,
+    SignedVote,
+    block_hash,
+    body_hash,
+    header_is_signed,
+    operation_hash,
+)
+from protocol.ports import Clock, Network, ProverBackend, RequestFailed, RollupState, Topic
+from protocol.replica import (
+    BlockFinal,
+    BlockHeard,
+    BodyChecked,
+    CertifiedHeard,
+    CheckBody,
+    Effect,
+    FetchBlocks,
+    Halted,
+    Happening,
+    Keep,
+    OperationHeard,
+    Publish,
+    Rejected,
+    Remember,
+    Replica,
+    Submitted,
+    TimePassed,
+    VoteHeard,
+)
+from protocol.rollup import ExecutedBlock
+from protocol.types import Account, BodyHash, JobId, Milliseconds, Slot, TreeIndex
+
+INBOX_MAX: Final = 4_096
+"""Events waiting for the owner; what arrives beyond is ignored and fetched later."""
+
+CHECKS_MAX: Final = 64
+"""Bodies being fetched and checked at a time; more wait for their turn."""
+
+SYNC_PAUSE_S: Final = 1.0
+"""Least pause between requests for certified blocks."""
+
+STALE_SLOTS: Final = 4
+"""After so many slots without finality a node asks its peers whether they know more."""
+
+SYNC_BYTES_MAX: Final = 2_000_000
+"""Largest answer with certified blocks, in bytes."""
+
+SYNC_TIMEOUT_MS: Final = Milliseconds(10_000)
+"""Longest wait for an answer with certified blocks."""
+
+log = logging.getLogger("provnet.node")
+
+
+# --- what an observer is told ---
+
+
+@dataclass(frozen=True, slots=True)
+class ProofStarted:
+    """A worker was asked for a proof."""
+
+    key: ProofKey
+
+
+@dataclass(frozen=True, slots=True)
+class ProofFinished:
+    """A worker answered after ``wall_ms`` on ``threads`` threads."""
+
+    key: ProofKey
+    wall_ms: int
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProofCancelled:
+    """A proof was no longer needed, or failed; ``sentence`` says why."""
+
+    key: ProofKey
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRefused:
+    """A message was refused and is somebody's fault."""
+
+    kind: str
+    reason: Reason
+    peer: Account | None
+
+
+NodeEvent: TypeAlias = (
+    BlockFinal | Halted | ProofStarted | ProofFinished | ProofCancelled | MessageRefused
+)
+
+Observer: TypeAlias = Callable[[NodeEvent], None]
+"""Told of what the node did, on the owner's task: quick, and never raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """A finished proof and what it took."""
+
+    proof: bytes
+    wall_ms: int
+    threads: int
+
+
+Workshop: TypeAlias = Callable[[Any], Awaitable[Worked | str]]
+"""Proves a task in a worker process; answers with a sentence when it gave up.
+
+Cancelling it stops the worker.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeParts:
+    """What a node is made of.
+
+    :ivar workshop: None for a node that proves nothing.
+    """
+
+    replica: Replica
+    network: Network
+    store: Store
+    journal: Journal
+    backend: ProverBackend
+    genesis_state: RollupState
+    clock: Clock
+    agents: Sequence[Agent]
+    workshop: Workshop | None
+    observer: Observer
+
+
+class Node:
+    """One process of a network."""
+
+    def __init__(self, parts: NodeParts) -> None:
+        """Connect the parts: topics are joined and requests served once the network runs."""
+        self._parts = parts
+        self._replica = parts.replica
+        self._send, self._receive = trio.open_memory_channel[Happening | AgentEvent](INBOX_MAX)
+        self._archive = Archive(
+            parts.replica.machine.network,
+            parts.network,
+            parts.store,
+            parts.backend,
+            parts.genesis_state,
+            self._on_block_known,
+        )
+        self._running: dict[ProofKey, trio.CancelScope] = {}
+        self._checks = trio.CapacityLimiter(CHECKS_MAX)
+        self._behind = trio.Event()
+        self._progress_slot = Slot(0)
+        self._jobs_opened = 0
+        self.refusals: Counter[tuple[str, str, str]] = Counter()
+        judges = Judges(parts.replica, self._deliver, self._on_refusal)
+        for topic in Topic:
+            parts.network.join(topic, judges.of(topic))
+        parts.network.serve(BODY_REQUEST, self._archive.answer)
+        parts.network.serve(BLOCKS_REQUEST, self._answer_blocks)
+
+    # --- the view of agents ---
+
+    @property
+    def account(self) -> Account:
+        """The account of this node."""
+        return self._parts.network.account
+
+    @property
+    def machine(self) -> Machine:
+        """The final state; for reading only."""
+        return self._replica.machine
+
+    @property
+    def jobs_opened(self) -> int:
+        """Jobs opened so far, without those that were voided."""
+        return self._jobs_opened
+
+    def own_pending(self) -> tuple[Payload, ...]:
+        """Payloads of this account that wait to be ordered."""
+        return tuple(
+            signed.operation.payload
+            for signed in self._replica.pending()
+            if signed.operation.sender == self.account
+        )
+
+    def block(self, job: JobId) -> ExecutedBlock | None:
+        """The executed block of an open job."""
+        return self._archive.block(job)
+
+    def state_after(self, job: JobId) -> RollupState | None:
+        """The rollup's state after a job."""
+        return self._archive.state_after(job)
+
+    def proofs(self, job: JobId, index: TreeIndex) -> tuple[KnownProof, ...]:
+        """Valid proofs of a tree node."""
+        return self._archive.proofs(job, index)
+
+    def body(self, name: BodyHash) -> bytes | None:
+        """Bytes from the store."""
+        return self._parts.store.body(name)
+
+    def note(self, name: str) -> bytes | None:
+        """A note that was kept."""
+        return self._parts.store.note(name)
+
+    def running(self) -> tuple[ProofKey, ...]:
+        """Proofs that workers are at."""
+        return tuple(self._running)
+
+    @property
+    def replica(self) -> Replica:
+        """The replica; for reading only."""
+        return self._replica
+
+    # --- running ---
+
+    async def run(self) -> None:
+        """Go on from the store and act, until cancelled. The network must be running."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            self._restore()
+            nursery.start_soon(self._archive.run)
+            nursery.start_soon(self._keep_synced)
+            nursery.start_soon(self._own)
+
+    def _restore(self) -> None:
+        blocks = [one.block for one in (stored := certified_from(self._parts.store))]
+        log.info("going on from %d stored blocks", len(blocks))
+        for effect in self._replica.restore(stored, self._parts.clock.now_ms()):
+            if isinstance(effect, BlockFinal):
+                header = effect.block.header
+                self._parts.store.finalise(header.height, block_hash(header))
+                self._note_final(effect)
+            elif isinstance(effect, CheckBody):
+                self._nursery.start_soon(self._check, effect.signed)
+
+    async def _own(self) -> None:
+        """The one task that steps the replica."""
+        await self._step(TimePassed(self._parts.clock.now_ms()))
+        while True:
+            happening = await self._next()
+            if isinstance(happening, Happening):
+                await self._step(happening)
+            else:
+                await self._ask_agents(happening)
+
+    async def _next(self) -> Happening | AgentEvent:
+        now_ms = self._parts.clock.now_ms()
+        wake_ms = self._replica.engine.next_wake_ms
+        with trio.move_on_after(max(0, wake_ms - now_ms) / 1000) as scope:
+            happening = await self._receive.receive()
+        if scope.cancelled_caught:
+            return TimePassed(self._parts.clock.now_ms())
+        return happening
+
+    async def _step(self, happening: Happening) -> None:
+        self._parts.journal.append(encode(happening, Happening))
+        slot_before = self._replica.slot
+        for effect in self._replica.step(happening):
+            await self._run(effect)
+        if self._replica.slot > slot_before:
+            self._look_for_progress()
+            await self._ask_agents(SlotBegan(self._replica.slot))
+
+    async def _run(self, effect: Effect) -> None:
+        parts = self._parts
+        match effect:
+            case Remember(kind, slot, payload):
+                parts.store.remember_own(kind, slot, payload)
+            case Publish(topic, payload):
+                await parts.network.publish(topic, payload)
+            case Keep(certified):
+                self._keep(certified)
+            case BlockFinal():
+                await self._finalise(effect)
+            case CheckBody(signed):
+                self._nursery.start_soon(self._check, signed)
+            case FetchBlocks():
+                self._behind.set()
+            case Rejected(reason, detail, kind):
+                self._on_rejected(reason, detail, kind)
+            case Halted(sentence):
+                log.critical("this node stops voting: %s", sentence)
+                parts.observer(effect)
+
+    # --- the log ---
+
+    def _keep(self, certified: CertifiedBlock) -> None:
+        header = certified.block.header
+        name = block_hash(header)
+        with self._parts.store.transaction():
+            self._parts.store.put_block(name, header.height, encode(certified.block))
+            self._parts.store.put_certificate(name, encode(certified.certificate))
+
+    async def _finalise(self, final: BlockFinal) -> None:
+        header = final.block.header
+        self._parts.store.finalise(header.height, block_hash(header))
+        self._progress_slot = self._replica.slot
+        self._note_final(final)
+        await self._ask_agents(final)
+
+    def _note_final(self, final: BlockFinal) -> None:
+        for event in final.applied.events:
+            if isinstance(event, JobOpened):
+                self._jobs_opened += 1
+                self._archive.open(event.job, event.header)
+            elif isinstance(event, JobSettled | JobVoided):
+                self._jobs_opened -= isinstance(event, JobVoided)
+                self._archive.close(event.job)
+        for signed in final.block.operations:
+            self._fetch_recorded(signed)
+        self._parts.observer(final)
+
+    def _fetch_recorded(self, signed: SignedOperation) -> None:
+        """A recorded proof that was not checked here is still needed by whoever merges it."""
+        record = signed.operation.payload
+        if not isinstance(record, ProofRecord) or record.job not in self.machine.jobs:
+            return
+        known = self._archive.proofs(record.job, record.index)
+        if all(one.record != record for one in known):
+            self._nursery.start_soon(self._check, signed)
+
+    def _look_for_progress(self) -> None:
+        if self._replica.slot >= self._progress_slot + STALE_SLOTS:
+            self._behind.set()
+
+    async def _keep_synced(self) -> None:
+        while True:
+            await self._behind.wait()
+            self._behind = trio.Event()
+            for peer in self._parts.network.peers():
+                if await self._sync_from(peer):
+                    self._behind.set()
+                    break
+            await trio.sleep(SYNC_PAUSE_S)
+
+    async def _sync_from(self, peer: Account) -> bool:
+        """Ask one peer for what comes after our final block. Whether we got further."""
+        before = self._replica.final_height
+        try:
+            answer = await self._parts.network.request(
+                peer,
+                BLOCKS_REQUEST,
+                tick_bytes(before),
+                size_max=SYNC_BYTES_MAX,
+                timeout_ms=SYNC_TIMEOUT_MS,
+            )
+            blocks = decode_certified(answer, SYNC_BYTES_MAX)
+        except RequestFailed:
+            return False
+        except Refused as refusal:
+            self._on_refusal("certified blocks", refusal.reason, peer)
+            self._parts.network.penalise(peer, refusal.reason.value)
+            return False
+        network = self.machine.network
+        if not all(header_is_signed(network, one.block.signed) for one in blocks):
+            self._on_refusal("certified blocks", Reason.BAD_SIGNATURE, peer)
+            self._parts.network.penalise(peer, Reason.BAD_SIGNATURE.value)
+            return False
+        if not blocks:
+            return False
+        await self._send.send(CertifiedHeard(blocks, self._parts.clock.now_ms()))
+        await trio.sleep(SYNC_PAUSE_S / 10)
+        return self._replica.final_height > before
+
+    async def _answer_blocks(self, peer: Account, body: bytes) -> bytes | None:
+        return encode_certified(self._parts.store, body, SYNC_BYTES_MAX)
+
+    # --- bodies ---
+
+    async def _check(self, signed: SignedOperation) -> None:
+        """Fetch and check a body, then tell the replica."""
+        payload = signed.operation.payload
+        job = self.machine.jobs.get(payload.job) if isinstance(payload, ProofRecord) else None
+        async with self._checks:
+            fault = await self._archive.check(signed, job)
+        now_ms = self._parts.clock.now_ms()
+        if isinstance(payload, ProofRecord) and fault is None:
+            await self._send.send(ProofKnown(KnownProof(signed.operation.sender, payload)))
+        await self._send.send(BodyChecked(operation_hash(signed.operation), fault, now_ms))
+
+    async def _on_block_known(self, job: JobId) -> None:
+        await self._send.send(BlockKnown(job))
+
+    # --- messages ---
+
+    def _deliver(self, message: LogBlock | SignedVote | SignedTransfer | SignedOperation) -> bool:
+        """Called by judges: put an accepted message into the inbox, if it has room."""
+        try:
+            self._send.send_nowait(self._as_event(message))
+        except trio.WouldBlock:
+            return False
+        return True
+
+    def _as_event(
+        self, message: LogBlock | SignedVote | SignedTransfer | SignedOperation
+    ) -> Happening | AgentEvent:
+        now_ms = self._parts.clock.now_ms()
+        match message:
+            case LogBlock():
+                return BlockHeard(message, now_ms)
+            case SignedVote():
+                return VoteHeard(message, now_ms)
+            case SignedTransfer():
+                return TransferHeard(message)
+            case SignedOperation():
+                return OperationHeard(message, now_ms)
+
+    def _on_refusal(self, kind: str, reason: Reason, peer: Account) -> None:
+        self.refusals[kind, reason.name, peer.hex()] += 1
+        self._parts.observer(MessageRefused(kind, reason, peer))
+
+    def _on_rejected(self, reason: Reason, detail: str, kind: str) -> None:
+        if reason not in (Reason.DUPLICATE, Reason.PAST_SLOT):
+            self.refusals[kind, reason.name, ""] += 1
+            self._parts.observer(MessageRefused(kind, reason, None))
+            log.info("refused a %s: %s %s", kind, reason.value, detail)
+
+    # --- agents ---
+
+    async def _ask_agents(self, event: AgentEvent) -> None:
+        for agent in self._parts.agents:
+            for action in agent.decide(self, event):
+                await self._act(action)
+
+    async def _act(self, action: Action) -> None:
+        store, now_ms = self._parts.store, self._parts.clock.now_ms()
+        match action:
+            case Submit(payload):
+                await self._step(Submitted(payload, now_ms))
+            case KeepBody(body):
+                store.put_body(body_hash(body), body)
+            case KeepNote(name, payload):
+                store.put_note(name, payload)
+            case StartProof(key, task):
+                self._start_proof(key, task)
+            case CancelProof(key):
+                self._running.pop(key).cancel()
+                self._parts.observer(ProofCancelled(key, "nobody needs it any more"))
+            case Send(signed):
+                await self._parts.network.publish(Topic.TRANSFERS, encode(signed))
+                await self._ask_agents(TransferHeard(signed))
+
+    def _start_proof(self, key: ProofKey, task: Any) -> None:
+        assert self._parts.workshop is not None, "only a node with a workshop has a prover agent"
+        scope = self._running[key] = trio.CancelScope()
+        self._parts.observer(ProofStarted(key))
+        self._nursery.start_soon(self._prove, key, task, scope, self._parts.workshop)
+
+    async def _prove(
+        self, key: ProofKey, task: Any, scope: trio.CancelScope, workshop: Workshop
+    ) -> None:
+        with scope:
+            worked = await workshop(task)
+            self._running.pop(key, None)
+            if isinstance(worked, str):
+                self._parts.observer(ProofCancelled(key, worked))
+                await self._send.send(ProofFailed(key, worked))
+            else:
+                self._parts.observer(ProofFinished(key, worked.wall_ms, worked.threads))
+                await self._send.send(ProofMade(key, task, worked.proof))

@@ -1,0 +1,229 @@
+"""A node's configuration and keys as files.
+
+``node.toml`` says what one process does; paths in it are relative to its own folder. ``keys.toml``
+beside it holds the secrets, readable by their owner only. Unknown, missing and ill-typed entries
+are refused with their place.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tomllib
+import types
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from protocol import signing
+from protocol.ordering.validators import Identity
+from protocol.signing import digest
+
+KEYS_MODE = 0o600
+"""Only the owner may read secrets."""
+
+
+class ConfigurationError(Exception):
+    """A configuration cannot be used.
+
+    :ivar sentence: what is wrong.
+    :ivar hint: what to do.
+    """
+
+    def __init__(self, sentence: str, hint: str) -> None:
+        super().__init__(f"{sentence}\nhint: {hint}")
+        self.sentence = sentence
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class ProverConfiguration:
+    """A node that proves.
+
+    :ivar workers: proofs at a time.
+    :ivar cores: threads of all proofs together.
+    :ivar memory_mib: memory of all workers together.
+    :ivar cost_per_work: what a compute unit costs, in micro-units.
+    :ivar leaf_ms: declared time of a leaf; of the modelled backend only.
+    :ivar merge_ms: declared time of a merge; of the modelled backend only.
+    """
+
+    workers: int = 1
+    cores: int = 1
+    memory_mib: int = 2048
+    cost_per_work: int = 1
+    leaf_ms: int = 1_500
+    merge_ms: int = 3_300
+
+
+@dataclass(frozen=True, slots=True)
+class SequencerConfiguration:
+    """A node that makes blocks.
+
+    :ivar leaf_count: leaves of its blocks.
+    :ivar fee_split: share of the fees promised to provers, in basis points.
+    :ivar transfers_min: it makes no block with fewer transfers.
+    :ivar blocks_max: it stops after so many jobs; 0: never.
+    """
+
+    leaf_count: int = 4
+    fee_split: int = 6_000
+    transfers_min: int = 8
+    blocks_max: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficConfiguration:
+    """A node that sends transfers of test accounts.
+
+    :ivar per_slot: transfers a slot.
+    :ivar accounts: number of the accounts, whose keys follow from ``seed``.
+    :ivar seed: text from which keys and transfers follow.
+    """
+
+    per_slot: int = 12
+    accounts: int = 16
+    seed: str = "traffic"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfiguration:
+    """One process of a network.
+
+    :ivar genesis: path of the genesis.
+    :ivar keys: path of the secrets.
+    :ivar listen_port: 0 lets the system choose.
+    :ivar bootstrap: addresses to connect to first.
+    """
+
+    name: str
+    genesis: str
+    keys: str = "keys.toml"
+    listen_host: str = "127.0.0.1"
+    listen_port: int = 0
+    bootstrap: tuple[str, ...] = ()
+    prover: ProverConfiguration | None = None
+    sequencer: SequencerConfiguration | None = None
+    traffic: TrafficConfiguration | None = None
+
+
+def load_configuration(path: Path) -> NodeConfiguration:
+    """Read ``node.toml``. Raises :class:`ConfigurationError`."""
+    configuration: NodeConfiguration = _parse(NodeConfiguration, _read_toml(path), str(path))
+    return configuration
+
+
+def save_configuration(path: Path, configuration: NodeConfiguration) -> None:
+    """Write ``node.toml``."""
+    tables = {
+        name: value
+        for name in ("prover", "sequencer", "traffic")
+        if (value := getattr(configuration, name)) is not None
+    }
+    lines = [
+        f"{field.name} = {_toml(getattr(configuration, field.name))}"
+        for field in dataclasses.fields(configuration)
+        if field.name not in ("prover", "sequencer", "traffic")
+    ]
+    for title, table in tables.items():
+        lines += ["", f"[{title}]"]
+        lines += [
+            f"{field.name} = {_toml(getattr(table, field.name))}"
+            for field in dataclasses.fields(table)
+        ]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_toml(one) for one in value) + "]"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+# --- keys ---
+
+
+def derive_identity(seed: bytes) -> Identity:
+    """The keys of an account from one 32-byte secret: the VRF key is a second key, never the
+    first.
+    """
+    return Identity(
+        account=signing.public_key(seed),
+        signing_seed=seed,
+        vrf_seed=digest(b"provnet/vrf-seed/1", seed),
+    )
+
+
+def load_identity(path: Path) -> Identity:
+    """Read ``keys.toml``. Raises :class:`ConfigurationError`."""
+    table = _read_toml(path)
+    try:
+        seed = bytes.fromhex(table["secret"])
+    except (KeyError, TypeError, ValueError):
+        seed = b""
+    if len(seed) != 32 or set(table) != {"secret"}:
+        raise ConfigurationError(
+            f"{path} does not hold exactly one secret of 64 hexadecimal digits",
+            "restore the file from a copy, or remove it to get a new identity",
+        )
+    return derive_identity(seed)
+
+
+def save_identity(path: Path, seed: bytes) -> None:
+    """Write ``keys.toml``, readable by its owner only from the first moment on."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, KEYS_MODE)
+    with os.fdopen(handle, "w") as file:
+        file.write(f'secret = "{seed.hex()}"\n')
+
+
+# --- reading ---
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as failure:
+        raise ConfigurationError(
+            f"{path} cannot be read: {failure.strerror}", "check the path and its permissions"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as failure:
+        raise ConfigurationError(f"{path} is not TOML: {failure}", "mend the named line") from None
+
+
+def _parse(kind: Any, raw: Any, place: str) -> Any:
+    if isinstance(kind, types.UnionType):
+        return _parse(typing.get_args(kind)[0], raw, place)
+    if kind is int:
+        _expect(type(raw) is int and raw >= 0, place, "a whole number that is not negative")
+        return raw
+    if kind is str:
+        _expect(isinstance(raw, str), place, "text")
+        return raw
+    if typing.get_origin(kind) is tuple:
+        _expect(isinstance(raw, list), place, "a list")
+        return tuple(_parse(typing.get_args(kind)[0], one, place) for one in raw)
+    return _parse_table(kind, raw, place)
+
+
+def _parse_table(kind: Any, raw: Any, place: str) -> Any:
+    _expect(isinstance(raw, dict), place, "a table")
+    hints = typing.get_type_hints(kind)
+    unknown = sorted(set(raw) - set(hints))
+    _expect(not unknown, place, f"without the unknown entry {', '.join(unknown)}")
+    required = {
+        field.name for field in dataclasses.fields(kind) if field.default is dataclasses.MISSING
+    }
+    lacking = sorted(required - set(raw))
+    _expect(not lacking, place, f"a table with the entry {', '.join(lacking)}")
+    return kind(
+        **{name: _parse(hints[name], value, f"{place}: {name}") for name, value in raw.items()}
+    )
+
+
+def _expect(condition: bool, place: str, expected: str) -> None:
+    if not condition:
+        raise ConfigurationError(f"{place} must be {expected}", "mend the entry")

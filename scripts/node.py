@@ -1,0 +1,346 @@
+"""The composition root: makes one node out of its configuration and runs it until it is told to
+stop.
+
+It boots in numbered steps, each told in ``events.jsonl`` as a ``Stage``, so that whoever watches
+sees what it waits for: configuration, backend, store, replica, agents, network, run. It stops on
+SIGTERM, on SIGINT, and, when asked to, at the end of its standard input, which is how a launcher
+that dies takes its nodes along. The last thing it does is to write ``report.json``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import trio
+
+from p2p.host import LibP2PNetwork
+from p2p.journal import Journal
+from p2p.node import (
+    Node,
+    NodeEvent,
+    NodeParts,
+    Worked,
+    Workshop,
+)
+from p2p.peers import Address, AddressBook
+from p2p.store import Store
+from protocol.agents import Agent
+from protocol.ordering.streamlet import SignedSlots
+from protocol.ordering.validators import Identity
+from protocol.params import MODELLED, Genesis, network_id, parse_genesis
+from protocol.registry import build_machine
+from protocol.replica import BlockFinal, Replica
+from protocol.signing import digest
+from protocol.types import (
+    Amount,
+    BasisPoints,
+    Count,
+    Milliseconds,
+    Slot,
+)
+from prover.agent import ProverAgent, ProverSettings
+from prover.backend import Plonky2Backend
+from prover.modelled import ModelledBackend
+from prover.pool import PoolSettings, ProvingFailed, open_pool
+from prover.tasks import ProvingTask
+from scripts.configuration import (
+    NodeConfiguration,
+    ProverConfiguration,
+    load_configuration,
+    load_identity,
+)
+from scripts.records import plain, record, record_of, write_json
+from sequencer.agent import SequencerAgent, SequencerSettings
+from sequencer.traffic import Traffic
+from sequencer.traffic_agent import TrafficAgent
+
+BOOK_PAUSE_S: Final = 10.0
+"""Pause between two savings of the address book."""
+
+log = logging.getLogger("provnet")
+
+
+class SystemClock:
+    """The machine's wall clock."""
+
+    def now_ms(self) -> Milliseconds:
+        """Milliseconds since the Unix epoch."""
+        return Milliseconds(time.time_ns() // 1_000_000)
+
+
+class SystemEntropy:
+    """The operating system's randomness."""
+
+    def token(self, length: int) -> bytes:
+        """``length`` unpredictable bytes."""
+        return secrets.token_bytes(length)
+
+
+class EventLog:
+    """Appends records to ``events.jsonl``: what this node saw and did, one line each, whole
+    lines only.
+    """
+
+    def __init__(self, path: Path, clock: SystemClock) -> None:
+        self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._clock = clock
+
+    def write(self, fields: dict[str, Any]) -> None:
+        """Append one record."""
+        os.write(self._handle, (json.dumps(fields, separators=(",", ":")) + "\n").encode())
+
+    def stage(self, sentence: str, **fields: Any) -> None:
+        """Tell how far the node has come."""
+        self.write(record("Stage", self._clock.now_ms(), stage=sentence, **fields))
+
+    def observe(self, event: NodeEvent) -> None:
+        """Tell what the node did."""
+        now_ms = self._clock.now_ms()
+        if isinstance(event, BlockFinal):
+            self._observe_final(event, now_ms)
+        else:
+            self.write(record_of(event, now_ms))
+
+    def _observe_final(self, final: BlockFinal, now_ms: int) -> None:
+        applied, moment = final.applied, final.moment
+        for event in applied.events:
+            self.write(record_of(event, now_ms, tick=applied.tick))
+        self.write(
+            record(
+                "Final",
+                now_ms,
+                tick=applied.tick,
+                slot=moment.slot,
+                proposer=moment.proposer,
+                digest=applied.digest,
+                operations=len(final.block.operations),
+            )
+        )
+
+
+class Digests:
+    """The state digest after every height, for the report."""
+
+    def __init__(self) -> None:
+        self.by_tick: dict[int, str] = {}
+
+    def observe(self, event: NodeEvent) -> None:
+        """Note a final block."""
+        if isinstance(event, BlockFinal):
+            self.by_tick[event.applied.tick] = event.applied.digest.hex()
+
+
+def run_node(path: Path, *, stop_with_input: bool) -> None:
+    """Run the node of a ``node.toml`` until it is told to stop.
+
+    :param stop_with_input: stop at the end of standard input.
+    :raises ConfigurationError: when the configuration cannot be used.
+    """
+    trio.run(_run_node, path, stop_with_input)
+
+
+async def _run_node(path: Path, stop_with_input: bool) -> None:
+    # 1. configuration
+    folder, clock = path.parent, SystemClock()
+    configuration = load_configuration(path)
+    events = EventLog(folder / "events.jsonl", clock)
+    events.stage("reading the configuration", process=os.getpid())
+    identity = load_identity(folder / configuration.keys)
+    genesis = parse_genesis((folder / configuration.genesis).read_text())
+    # 2. backend
+    events.stage("loading the proof system")
+    backend = make_backend(genesis, configuration.prover)
+    genesis_state = backend.genesis([(one.account, one.balance) for one in genesis.rollup])
+    # 3. store
+    network = network_id(genesis)
+    with (
+        Store(folder / "store.sqlite", network) as store,
+        Journal(folder / "journal") as journal,
+    ):
+        # 4. replica
+        machine = build_machine(genesis, genesis_state.root)
+        signed = SignedSlots(
+            Slot(store.own_latest("proposal") or 0), Slot(store.own_latest("vote") or 0)
+        )
+        replica = Replica(machine, identity, signed)
+        # 5. agents
+        agents = make_agents(configuration, identity, genesis, backend)
+        # 6. network
+        book_path = folder / "peers.json"
+        book = AddressBook.load(book_path) if book_path.exists() else AddressBook()
+        for text in configuration.bootstrap:
+            book.add(Address.parse(text), bootstrap=True)
+        listen = (configuration.listen_host, configuration.listen_port)
+        host = LibP2PNetwork(identity.signing_seed, network, listen, book)
+        digests = Digests()
+
+        def observe(event: NodeEvent) -> None:
+            digests.observe(event)
+            events.observe(event)
+
+        async with make_workshop(configuration.prover, backend) as workshop:
+            node = Node(
+                NodeParts(
+                    replica=replica,
+                    network=host,
+                    store=store,
+                    journal=journal,
+                    backend=backend,
+                    genesis_state=genesis_state,
+                    clock=clock,
+                    agents=agents,
+                    workshop=workshop,
+                    observer=observe,
+                )
+            )
+            # 7. run
+            async with host.run(), trio.open_nursery() as nursery:
+                addresses = [str(one) for one in host.addresses()]
+                events.stage("listening", addresses=addresses)
+                nursery.start_soon(_stop_on_signal, nursery.cancel_scope)
+                if stop_with_input:
+                    nursery.start_soon(_stop_at_end_of_input, nursery.cancel_scope)
+                nursery.start_soon(_tell_peers, host, events)
+                nursery.start_soon(_save_book, book, book_path)
+                await node.run()
+            book.save(book_path)
+        write_json(folder / "report.json", report(configuration.name, node, digests))
+        events.stage("stopped")
+
+
+def report(name: str, node: Node, digests: Digests) -> dict[str, Any]:
+    """What a node says about itself when it stops."""
+    machine = node.machine
+    return {
+        "name": name,
+        "account": node.account.hex(),
+        "final_height": machine.tick,
+        "digests": digests.by_tick,
+        "halted": node.replica.halted,
+        "invariants_broken": list(machine.invariants()),
+        "open_jobs": [job.hex() for job in machine.jobs],
+        "pockets": [
+            {"kind": pocket.kind.name, "owner": pocket.owner.hex(), "amount": amount}
+            for pocket, amount in machine.ledger.pockets().items()
+        ],
+        "refused": [
+            {"kind": kind, "reason": reason, "from": peer, "count": count}
+            for (kind, reason, peer), count in sorted(node.refusals.items())
+        ],
+    }
+
+
+# --- parts ---
+
+
+def make_backend(
+    genesis: Genesis, prover: ProverConfiguration | None
+) -> Plonky2Backend | ModelledBackend:
+    """The proof system that the genesis names."""
+    if genesis.network.backend == MODELLED:
+        declared = prover or ProverConfiguration()
+        return ModelledBackend(
+            leaf_ms=Milliseconds(declared.leaf_ms), merge_ms=Milliseconds(declared.merge_ms)
+        )
+    return Plonky2Backend()
+
+
+def make_agents(
+    configuration: NodeConfiguration,
+    identity: Identity,
+    genesis: Genesis,
+    backend: Plonky2Backend | ModelledBackend,
+) -> tuple[Agent, ...]:
+    """The agents that the configuration asks for."""
+    agents: list[Agent] = []
+    if configuration.prover is not None:
+        cost = Amount(configuration.prover.cost_per_work)
+        agents.append(ProverAgent(ProverSettings(cost), backend))
+    if (own := configuration.sequencer) is not None:
+        settings = SequencerSettings(
+            Count(own.leaf_count),
+            BasisPoints(own.fee_split),
+            Count(own.transfers_min),
+            own.blocks_max or None,
+        )
+        agents.append(SequencerAgent(settings, identity, backend))
+    if (traffic := configuration.traffic) is not None:
+        keys = traffic_keys(traffic.seed, traffic.accounts)
+        source = Traffic(traffic.seed.encode(), network_id(genesis), keys)
+        agents.append(TrafficAgent(source, traffic.per_slot))
+    return tuple(agents)
+
+
+def traffic_keys(seed: str, count: int) -> tuple[bytes, ...]:
+    """Ed25519 seeds of the test accounts that traffic is sent from."""
+    return tuple(
+        digest(b"provnet/traffic-key/1", seed.encode(), index.to_bytes(4, "big"))
+        for index in range(count)
+    )
+
+
+@asynccontextmanager
+async def make_workshop(
+    prover: ProverConfiguration | None, backend: Plonky2Backend | ModelledBackend
+) -> AsyncIterator[Workshop | None]:
+    """Worker processes, for a node that proves."""
+    if prover is None:
+        yield None
+        return
+    settings = PoolSettings(
+        workers=prover.workers, cores=prover.cores, memory_mib=prover.memory_mib
+    )
+    async with open_pool(backend, settings) as pool:
+
+        async def work(task: ProvingTask) -> Worked | str:
+            try:
+                proved = await pool.prove(task)
+            except ProvingFailed as failure:
+                return str(failure)
+            return Worked(proved.proof, proved.wall_ms, proved.threads)
+
+        yield work
+
+
+# --- tasks beside the node ---
+
+
+async def _stop_on_signal(scope: trio.CancelScope) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            log.info("stopping on signal %d", number)
+            scope.cancel()
+
+
+async def _stop_at_end_of_input(scope: trio.CancelScope) -> None:
+    """A launcher holds the other end of our standard input: when it is gone, so are we."""
+    async with trio.lowlevel.FdStream(os.dup(sys.stdin.fileno())) as stream:
+        while await stream.receive_some(1):
+            pass
+    scope.cancel()
+
+
+async def _tell_peers(host: LibP2PNetwork, events: EventLog) -> None:
+    before: tuple[bytes, ...] | None = None
+    while True:
+        peers = host.peers()
+        if peers != before:
+            events.stage("connected", peers=[plain(one) for one in peers])
+            before = peers
+        await trio.sleep(0.5)
+
+
+async def _save_book(book: AddressBook, path: Path) -> None:
+    while True:
+        await trio.sleep(BOOK_PAUSE_S)
+        book.save(path)
