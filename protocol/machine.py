@@ -50,6 +50,7 @@ from protocol.ledger import (
     prover_stake,
 )
 from protocol.messages import (
+    NO_JOB,
     JobHeader,
     Operation,
     ProposalEvidence,
@@ -125,6 +126,7 @@ class Machine:
         self.proving = proving
         self.ledger = Ledger.of_genesis(genesis)
         self.jobs: dict[JobId, Job] = {}
+        self.settled_head = NO_JOB
         self.tick = Tick(0)
         self.digest = Digest(digest(b"provnet/state/1", self.network, genesis_root))
         self.vrf_keys: dict[Account, VrfKey] = {
@@ -400,6 +402,7 @@ class Machine:
             self.proving.settle(frame, job, share)
             assert self.ledger.holds(escrow(job.id)) == 0, "a settled job leaves no escrow"
             del self.jobs[job.id]
+            self.settled_head = job.id
             self.proving.on_job_closed(frame, job, settled=True)
             self.sequencing.on_job_closed(frame, job, settled=True)
             self._emit(JobSettled(job.id))

@@ -42,7 +42,8 @@ def record(kind: str, at_ms: int, **fields: Any) -> dict[str, Any]:
 
 def record_of(value: Any, at_ms: int, **more: Any) -> dict[str, Any]:
     """The record of a dataclass value; ``more`` fields come first."""
-    return record(type(value).__name__, at_ms, **more) | plain(value)
+    fields: dict[str, Any] = plain(value)
+    return record(type(value).__name__, at_ms, **more) | fields
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -317,9 +317,9 @@ class Elected:
     def may_deliver(self, job: JobId, index: TreeIndex, prover: Account) -> bool:
         """Whether the prover, or anybody, holds a right to the tree node."""
         progress = self._progress.get(job)
-        place = progress and progress.places.get(index)
-        if place is None:
+        if progress is None or index not in progress.places:
             return False
+        place = progress.places[index]
         holders = [right.holder for right in place.rights]
         return prover in holders or None in holders
 
