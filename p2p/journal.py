@@ -121,7 +121,6 @@ class JournalRecords(Iterable[bytes]):
             raise _unusable(self._path, error) from error
 
     def _whole(self, file: BinaryIO) -> Iterator[bytes]:
-        self.whole_bytes = 0
         magic = file.read(len(_MAGIC))
         if magic != _MAGIC:
             if not _MAGIC.startswith(magic):

@@ -162,7 +162,7 @@ class Store:
         """Group writes: all of them are on disk when the block ends, or none when it raises.
 
         Within the block nothing is durable yet, not even :meth:`remember_own`, and reads see the
-        writes. A write that failed undoes the group and fails whatever follows in it. Raises
+        writes. A step that failed undoes the group and fails whatever follows in it. Raises
         AssertionError when transactions are nested.
         """
         if self._grouping:
@@ -353,7 +353,7 @@ class Store:
     def _require_whole_group(self) -> None:
         if self._grouping and not self._connection.in_transaction:
             raise StoreError(
-                f"an earlier write of this transaction to {self._path} failed",
+                f"an earlier step of this transaction on {self._path} failed",
                 "see the error before this one",
             )
 
@@ -376,7 +376,7 @@ class Store:
 
 
 def _require_usable(path: Path) -> None:
-    """Refuse what SQLite would not: it fills a half page with zeros, and misnames missing rights."""
+    """Refuse what SQLite does not: it fills a torn page with zeros, and misnames lacking rights."""
     if not os.access(path, os.R_OK | os.W_OK):
         raise _trouble(_NO_ACCESS, path)
     if path.stat().st_size % _PAGE_BYTES and not _log_of(path).exists():

@@ -330,12 +330,17 @@ def test_a_page_overwritten_is_refused(path: Path):
         assert "damaged" in refusal(path).sentence
 
 
+def overwrite_pages(path: Path) -> None:
+    """Overwrite all pages but the first, under the hands of whoever has the file open."""
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (path.stat().st_size - 4096))
+
+
 def test_damage_found_while_running_is_a_store_error(path: Path):
     filled(path)
     with Store(path, NETWORK) as store:
-        with path.open("r+b") as file:
-            file.seek(4096)
-            file.write(b"\xff" * (path.stat().st_size - 4096))
+        overwrite_pages(path)
         store._rows("PRAGMA shrink_memory")
         with pytest.raises(StoreError, match="damaged"):
             store.body(b"7")
@@ -456,7 +461,7 @@ def test_a_disk_that_fills_up_within_a_transaction_undoes_all_of_it(store: Store
 @pytest.mark.parametrize("goes_on", [True, False])
 def test_a_transaction_cannot_outlive_a_write_that_failed(store: Store, goes_on: bool):
     limit_pages(store, 0)
-    with pytest.raises(StoreError, match="an earlier write of this transaction"):
+    with pytest.raises(StoreError, match="an earlier step of this transaction"):
         with store.transaction():
             store.put_note("first", b"value")
             with pytest.raises(StoreError, match="no space left"):
@@ -465,6 +470,18 @@ def test_a_transaction_cannot_outlive_a_write_that_failed(store: Store, goes_on:
                 store.put_note("second", b"value")
     assert store.note("first") is store.note("second") is None
     store.put_note("third", b"value")
+
+
+def test_a_transaction_cannot_outlive_a_read_that_failed(path: Path):
+    filled(path)
+    with Store(path, NETWORK) as store:
+        with pytest.raises(StoreError, match="an earlier step of this transaction"):
+            with store.transaction():
+                store.put_note("first", b"value")
+                overwrite_pages(path)
+                store._rows("PRAGMA shrink_memory")
+                with pytest.raises(StoreError, match="damaged"):
+                    store.body(b"7")
 
 
 FILLS_THE_DISK = """

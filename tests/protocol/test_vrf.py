@@ -75,7 +75,7 @@ def test_vectors_of_the_rfc(name: str):
     assert verify(key, alpha, proof) == output
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(seed=seeds, alpha=st.binary(max_size=200))
 def test_agrees_with_the_slow_implementation(seed: bytes, alpha: bytes):
     key = slow.public_key(seed)
@@ -120,6 +120,12 @@ def test_a_key_of_wrong_length_is_refused(length: int):
 @pytest.mark.parametrize("length", [0, 1, 31, 32, 48, 79, 81, 112, 160])
 def test_a_proof_of_wrong_length_is_refused(length: int):
     assert verify(KEY, ALPHA, (PROOF * 2)[:length]) is None
+
+
+@pytest.mark.parametrize("padding", [b"\0", bytes(16)])
+def test_padding_is_refused(padding: bytes):
+    assert verify(KEY, ALPHA, PROOF + padding) is None
+    assert verify(KEY + padding, ALPHA, PROOF) is None
 
 
 def test_a_response_is_refused_when_it_is_not_reduced():
