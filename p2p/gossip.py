@@ -82,12 +82,11 @@ class GuardedRouter(GossipSub):
             spam_protection_enabled=False,
             eclipse_protection_enabled=False,
             max_idontwant_messages=1,
-            max_pending_messages_per_peer=1,
-            pending_messages_ttl=1.0,
         )
         # grows by a number for every message, for ever, when nothing reads it
         nowhere: Any = defaultdict(lambda: deque(maxlen=0))
         self.recent_message_deliveries = nowhere
+        self._pending_messages = nowhere
         self._replays: dict[ID, TokenBucket] = {}
 
     def _check_equivocation(self, msg: rpc_pb2.Message) -> bool:  # noqa: ARG002
@@ -127,6 +126,16 @@ class GuardedRouter(GossipSub):
     async def handle_iwant(self, iwant_msg: Any, sender_peer_id: ID) -> None:
         """Send the cached messages that a peer asks for."""
         self._replay(sender_peer_id, [_bytes_of_hex(text) for text in iwant_msg.messageIDs])
+
+    async def flush_pending_messages(self, peer_id: ID) -> None:
+        """Nothing: recent messages are sent again to a peer when it subscribes.
+
+        The library keeps messages for connected peers that are not subscribed (yet), and writes
+        them to the stream past the queue: two large messages at once become one heap of rubble.
+        """
+
+    def _prune_pending_messages(self, peer_id: ID) -> None:  # noqa: ARG002
+        return
 
     async def send_recent_messages(self, peer_id: ID, topic: str) -> None:
         """Send the cached messages of a topic to a peer that just subscribed."""
