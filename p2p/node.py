@@ -146,7 +146,7 @@ class ProofCancelled:
 class MessageRefused:
     """A message was refused and is somebody's fault."""
 
-    kind: str
+    message: str
     reason: Reason
     peer: Account | None
 

@@ -28,11 +28,11 @@ from protocol.types import (
 
 @dataclass(frozen=True, slots=True)
 class OperationAccepted:
-    """An operation took effect; ``kind`` is the class name of its payload."""
+    """An operation took effect; ``payload`` is the class name of its payload."""
 
     operation: OperationHash
     sender: Account
-    kind: str
+    payload: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class OperationRefused:
 
     operation: OperationHash
     sender: Account
-    kind: str
+    payload: str
     reason: str
 
 
