@@ -100,7 +100,7 @@ fn a_witness_shows_each_place_as_the_circuit_meets_it() {
         fee: 5,
         nonce: 0,
     };
-    let slots = state.witness(&[move_on.clone()]).unwrap();
+    let slots = state.witness(std::slice::from_ref(&move_on)).unwrap();
     let number = F::from_canonical_u64;
     assert_eq!(
         (slots[0].sender.index, slots[0].sender.balance),
