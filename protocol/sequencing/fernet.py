@@ -8,8 +8,9 @@
    jobs are open.
 2. *Election.* The leader is the sequencer with the greatest ``beta * (10000 + fee_split)``, beta
    being its VRF output. The pool of provers freezes here, before the content is known.
-3. *Reveal.* The leader has ``reveal_ticks`` to reveal the content it committed to: this seals the
-   block. Otherwise the round is skipped and the next one builds on the same head.
+3. *Reveal.* The leader has ``reveal_ticks``, that of its election included, to reveal the content
+   it committed to: this seals the block. Otherwise the round is skipped and the next one builds on
+   the same head.
 4. *Opening.* At the fixed end of the reveal window, whenever the reveal came, the job opens with
    that log block's beacon as its seed. So nobody chose content, timing or pool knowing the seed.
 5. *Proving.* The job has ``deadline_ticks`` from its opening, and never less than the proving rule
@@ -30,7 +31,8 @@ job return to the senders' hands.
 **Attacks.** Withholding the reveal wastes a round; bias of the epoch seed by log proposers (see
 ``protocol.beacon``); a log proposer may leave out a rival's commitment for as many ticks as it
 leads; a sequencer that outbids others with its fee split buys elections with money that provers
-get.
+get; commitments are read as they are ordered, so whoever commits last can pick the smallest split
+that still wins.
 
 **Claims.** Scores are fair among equal splits: each of n sequencers leads with probability 1/n. A
 split of s against all others' t wins as if its draw were multiplied by (1+s)/(1+t).
@@ -173,13 +175,13 @@ class Fernet:
         """Refuses parameters under which no block could ever be sealed: CONTRADICTORY_GENESIS."""
         if not (
             parameters.proposal_ticks > 0
-            and parameters.reveal_ticks > 0
+            and parameters.reveal_ticks > 1
             and parameters.max_unproven_jobs > 0
             and parameters.leaf_count_max > 0
         ):
             raise Refused(
                 Reason.CONTRADICTORY_GENESIS,
-                "both windows last a tick, and there is room for a job and a leaf",
+                "both windows leave time, and there is room for a job and a leaf",
             )
         self.parameters = parameters
         self._state = _State(Round(0), None, NO_JOB, Root(bytes(32)))
@@ -357,8 +359,10 @@ class Fernet:
 
     def _on_reveal(self, frame: Frame, sender: Account, payload: BlockReveal) -> None:
         state, phase, content = self._state, self._state.phase, payload.content
-        if payload.round != state.round or not isinstance(phase, Revealing):
+        is_open = isinstance(phase, Revealing) and frame.moment.tick < phase.ends
+        if payload.round != state.round or not is_open:
             raise Refused(Reason.WRONG_ROUND, f"round {payload.round}")
+        assert isinstance(phase, Revealing)
         if sender != phase.leader.sequencer:
             raise Refused(Reason.NOT_THE_LEADER)
         if phase.content is not None:

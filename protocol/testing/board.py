@@ -1,0 +1,117 @@
+"""What anybody can know from the events of the log alone: jobs, rights, records.
+
+Actors act on it and oracles judge by it. It reads no rule and no machine, and it assumes only what
+the events say: all rights to a tree node that wait for its inputs open together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from protocol.events import (
+    Assigned,
+    Event,
+    JobOpened,
+    JobProven,
+    JobSettled,
+    JobVoided,
+    PoolMember,
+    ProofRecorded,
+    RightMissed,
+    RightOpened,
+    TakenOver,
+)
+from protocol.messages import JobHeader
+from protocol.types import Account, JobId, Tick, TreeIndex
+
+
+@dataclass(slots=True)
+class NodeView:
+    """What is known of one tree node.
+
+    :ivar rights: first tick at which each holder's record is admissible (holder None: anybody;
+        tick None: inputs are missing), oldest holder first.
+    :ivar opened_at: when the newest right opened.
+    :ivar open_to_all_since: when anybody's right opened.
+    """
+
+    assigned: Account | None = None
+    rights: dict[Account | None, Tick | None] = field(default_factory=dict)
+    opened_at: Tick | None = None
+    open_to_all_since: Tick | None = None
+    record: ProofRecorded | None = None
+
+    def admissible(self, who: Account) -> Tick | None:
+        """From which tick on a record of ``who`` is admissible; None if that is not known."""
+        ticks = [self.rights.get(who), self.rights.get(None)]
+        return min((tick for tick in ticks if tick is not None), default=None)
+
+    def is_held_by(self, who: Account) -> bool:
+        """Whether ``who`` has or had a right, or everybody has."""
+        return who in self.rights or None in self.rights
+
+
+@dataclass(slots=True)
+class JobView:
+    """What is known of one job."""
+
+    id: JobId
+    header: JobHeader
+    opened_at: Tick
+    pool: tuple[PoolMember, ...]
+    nodes: dict[TreeIndex, NodeView] = field(default_factory=dict)
+    failed: list[Account] = field(default_factory=list)
+    is_proven: bool = False
+    is_settled: bool = False
+    is_void: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Neither paid nor void."""
+        return not (self.is_settled or self.is_void)
+
+
+class Board:
+    """Jobs by id, oldest first."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[JobId, JobView] = {}
+
+    def open_jobs(self) -> Iterator[JobView]:
+        """Jobs that wait for settlement, oldest first."""
+        return (job for job in self.jobs.values() if job.is_open)
+
+    def observe(self, tick: Tick, event: Event) -> None:
+        """Take in one event of the block at ``tick``."""
+        match event:
+            case JobOpened(job, header, pool):
+                self.jobs[job] = JobView(job, header, tick, pool)
+            case Assigned(job, index, prover):
+                self.jobs[job].nodes[index] = NodeView(prover)
+            case RightOpened(job, index, holder, admissible):
+                self._open(self.jobs[job].nodes[index], holder, admissible, tick)
+            case TakenOver(job, index, previous, heir):
+                node = self.jobs[job].nodes[index]
+                node.rights.setdefault(previous, None)
+                node.rights.setdefault(heir, None)
+            case RightMissed(job, _, holder, True):
+                self.jobs[job].failed.append(holder)
+            case ProofRecorded(job, index):
+                self.jobs[job].nodes[index].record = event
+            case JobProven(job):
+                self.jobs[job].is_proven = True
+            case JobSettled(job):
+                self.jobs[job].is_settled = True
+            case JobVoided(job):
+                self.jobs[job].is_void = True
+
+    @staticmethod
+    def _open(node: NodeView, holder: Account | None, admissible: Tick, tick: Tick) -> None:
+        node.opened_at = tick
+        node.rights.setdefault(holder, None)
+        for one, since in node.rights.items():
+            if since is None:
+                node.rights[one] = admissible
+        if None in node.rights:
+            node.open_to_all_since = tick

@@ -1,0 +1,385 @@
+"""What can be done in a story: honest and hostile moves, each with the arguments it may be given.
+
+A move takes a world and arguments from small fixed sets, so that it reads well in a story and
+shrinks to little. A move that makes no sense at the moment does nothing. ``MOVES`` is an ordinary
+mapping: a rule with operations of its own brings its own moves beside these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from protocol.events import JobOpened
+from protocol.messages import (
+    BlockCommitment,
+    BlockContent,
+    BlockReveal,
+    Certificate,
+    Intent,
+    LeafHeader,
+    LogHeader,
+    ProofRecord,
+    ProposalEvidence,
+    Vote,
+    VoteEvidence,
+    commitment_digest,
+    sign_header,
+    sign_vote,
+)
+from protocol.rules import CommitDuty, RevealDuty
+from protocol.signing import digest
+from protocol.testing.board import JobView
+from protocol.testing.cast import BEGGAR, OUTSIDER, PROVERS, SEQUENCERS, actor, draw_lot
+from protocol.testing.oracles import must
+from protocol.testing.world import World
+from protocol.types import (
+    Account,
+    Amount,
+    BasisPoints,
+    BlockHash,
+    BodyHash,
+    Claim,
+    Count,
+    Digest,
+    JobId,
+    Root,
+    Round,
+    Salt,
+    Slot,
+    Tick,
+    TransferDigest,
+    TreeIndex,
+    VrfProof,
+)
+
+ANYBODY: Final = (*SEQUENCERS, *PROVERS, OUTSIDER, BEGGAR)
+"""Every name that a move may use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A move with the values of its arguments.
+
+    :ivar weight: how often a plain seeded story makes it, relative to others.
+    """
+
+    play: Callable[..., None]
+    weight: int
+    arguments: Mapping[str, tuple[Any, ...]]
+
+
+MOVES: dict[str, Move] = {}
+"""The moves of this module by name."""
+
+
+def _move(weight: int, **arguments: tuple[Any, ...]) -> Callable[..., Callable[..., None]]:
+    def register(play: Callable[..., None]) -> Callable[..., None]:
+        MOVES[play.__name__] = Move(play, weight, arguments)
+        return play
+
+    return register
+
+
+# --- time ---
+
+
+@_move(6, ticks=(1, 2, 3, 5, 8), lag=(1, 2, 3, 8, 100), proposer=SEQUENCERS)
+def wait(world: World, *, ticks: int, lag: int, proposer: str) -> None:
+    """The log grows; ``lag`` blocks behind it are not final yet."""
+    for _ in range(ticks):
+        world.step(lag, proposer)
+
+
+# --- sequencing ---
+
+
+CONTENTS: Final = ("honest", "honest", "honest", "three leaves", "too large", "orphan", "greedy")
+"""What may be wrong with a block; of no consequence before it is revealed."""
+
+
+@_move(1, who=SEQUENCERS, height=(0, 1, 2, 3), split=(0, 5_000, 10_000), fee=(0, 7, 1_000))
+def build(world: World, *, who: str, height: int, split: int, fee: int) -> None:
+    """An honest round with one candidate, until its job opens or a dozen ticks have passed."""
+    commit(world, who=who, height=height, split=split, fee=fee, how="honest")
+    for _ in range(12):
+        if any(_round_to_reveal(world, one) is not None for one in SEQUENCERS):
+            reveal(world, how="honest", who=who)
+        if any(isinstance(event, JobOpened) for event in world.step().events):
+            return
+
+
+@_move(
+    3,
+    who=ANYBODY,
+    height=(0, 1, 2, 3),
+    split=(0, 5_000, 10_000),
+    fee=(0, 7, 1_000),
+    how=(*CONTENTS, "wrong round", "borrowed lot"),
+)
+def commit(world: World, *, who: str, height: int, split: int, fee: int, how: str) -> None:
+    """A commitment, honest or not; once there is no duty left, the same as the last one."""
+    duty = world.machine.sequencing.duty(actor(who).account, world.machine.epoch_seed)
+    duty = duty if isinstance(duty, CommitDuty) else world.last_duty
+    if duty is None:
+        return
+    world.last_duty = duty
+    proof, _ = draw_lot("a stranger" if how == "borrowed lot" else who, duty.lot)
+    content = _content(world, duty, height, fee, how)
+    salt = Salt(digest(b"salt", who.encode(), duty.round.to_bytes(8, "big")))
+    commitment = commitment_digest(content, salt)
+    world.secrets[commitment] = (content, salt)
+    round_ = Round(duty.round + (1 if how == "wrong round" else 0))
+    world.say(who, BlockCommitment(round_, commitment, BasisPoints(split), proof))
+
+
+def _content(world: World, duty: CommitDuty, height: int, fee: int, how: str) -> BlockContent:
+    parent = JobId(digest(b"orphan")) if how == "orphan" else duty.parent
+    count = {"three leaves": 3, "too large": 16}.get(how, 1 << height)
+    fee = world.scenario.rollup + 1 if how == "greedy" else fee
+    leaves = tuple(
+        LeafHeader(
+            TransferDigest(digest(b"transfers", parent, bytes([at]))),
+            Amount(fee + at if fee else 0),
+            Root(digest(b"root", parent, bytes([at]))),
+        )
+        for at in range(count)
+    )
+    return BlockContent(parent, duty.root, leaves, BodyHash(digest(b"body", parent)))
+
+
+@_move(
+    3,
+    how=("honest", "honest", "honest", "somebody else", "wrong salt", "wrong round"),
+    who=ANYBODY,
+)
+def reveal(world: World, *, how: str, who: str) -> None:
+    """What the leader committed to, revealed honestly or not.
+
+    Without a leader it is the commitment accepted last; ``who`` is the somebody else.
+    """
+    leader = next((one for one in SEQUENCERS if _round_to_reveal(world, one) is not None), None)
+    said = [
+        (operation.sender, operation.payload)
+        for operation in world.accepted
+        if isinstance(operation.payload, BlockCommitment)
+        and (leader is None or operation.sender == actor(leader).account)
+    ]
+    if not said:
+        return
+    sender, commitment = said[-1]
+    content, salt = world.secrets[commitment.content]
+    salt = Salt(bytes(32)) if how == "wrong salt" else salt
+    round_ = Round(commitment.round + (1 if how == "wrong round" else 0))
+    name = next(name for name in ANYBODY if actor(name).account == sender)
+    world.say(who if how == "somebody else" else name, BlockReveal(round_, content, salt))
+
+
+def _round_to_reveal(world: World, who: str) -> Round | None:
+    duty = world.machine.sequencing.duty(actor(who).account, world.machine.epoch_seed)
+    return duty.round if isinstance(duty, RevealDuty) else None
+
+
+# --- proving ---
+
+
+@_move(2, who=ANYBODY, capacity=(0, 1), span=(-1, 4, 16, 60))
+def intend(world: World, *, who: str, capacity: int, span: int) -> None:
+    """An intent for ``span`` ticks more."""
+    world.say(who, Intent(Count(capacity), Tick(max(0, world.tick + span))))
+
+
+def everybody_enlists(world: World, lifetime: int = 500) -> None:
+    """All provers of the scenario do what their rule asks for to be elected."""
+    for name in world.scenario.provers:
+        rule, account = world.machine.proving, actor(name).account
+        payload = rule.enlistment(account, world.tick, Tick(lifetime))
+        if payload is not None:
+            world.say(name, payload)
+
+
+LIES: Final = (
+    "no lie",
+    "no lie",
+    "no lie",
+    "too early",
+    "no right",
+    "other children",
+    "children missing",
+    "recorded already",
+    "no such place",
+    "no such job",
+)
+"""What may be wrong with a record."""
+
+
+@_move(5, who=ANYBODY, nth=(0, 1, 2, 3, 7), lie=LIES)
+def prove(world: World, *, who: str, nth: int, lie: str) -> None:
+    """A record of the ``nth`` tree node that fits the description."""
+    places = [
+        (job, index)
+        for job in world.board.jobs.values()
+        for index in job.nodes
+        if _fits(world.tick, job, index, actor(who).account, lie)
+    ]
+    if places:
+        world.say(who, _record(*places[nth % len(places)], who, lie))
+
+
+def _fits(tick: Tick, job: JobView, index: TreeIndex, who: Account, lie: str) -> bool:
+    node = job.nodes[index]
+    since, has_record = node.admissible(who), node.record is not None
+    is_due = job.is_open and not has_record and since is not None and since <= tick + 1
+    match lie:
+        case "too early":
+            return job.is_open and not has_record and since is not None and not is_due
+        case "no right":
+            return job.is_open and not has_record and not node.is_held_by(who)
+        case "children missing":
+            return job.is_open and index.level > 0 and node.opened_at is None
+        case "recorded already":
+            return job.is_open and has_record
+        case "no such job":
+            return not job.is_open
+    return is_due
+
+
+def _record(job: JobView, index: TreeIndex, who: str, lie: str = "no lie") -> ProofRecord:
+    children = claims_below(job, index)
+    if lie == "other children":
+        children = None if children else (Claim(bytes(32)), Claim(bytes(32)))
+    if lie == "no such place":
+        index = replace(index, position=Count(index.position + 64))
+    place = bytes([index.level, index.position])
+    claim = Claim(digest(b"claim", job.id, place, who.encode()))
+    return ProofRecord(job.id, index, claim, children, BodyHash(claim))
+
+
+def claims_below(job: JobView, index: TreeIndex) -> tuple[Claim, Claim] | None:
+    """The recorded claims that a merge must use, zeros for missing ones; None for a leaf."""
+    if index.level == 0:
+        return None
+    level, left = Count(index.level - 1), 2 * index.position
+    records = [job.nodes[TreeIndex(level, Count(left + side))].record for side in (0, 1)]
+    first, second = (one.claim if one is not None else Claim(bytes(32)) for one in records)
+    return first, second
+
+
+def due_records(world: World, who: str) -> Iterator[ProofRecord]:
+    """Everything that an honest prover would have recorded now."""
+    account = actor(who).account
+    for job in world.board.open_jobs():
+        for index in job.nodes:
+            if _fits(world.tick, job, index, account, "no lie"):
+                yield _record(job, index, who)
+
+
+@_move(4, ticks=(1, 2, 4), lag=(1, 2, 5), dead=(0b0, 0b1, 0b10, 0b1001, 0b0110, 0b1110, 0b11111111))
+def work(world: World, *, ticks: int, lag: int, dead: int) -> None:
+    """All provers but those whose bit is set record what they may, for so many ticks."""
+    living = [name for at, name in enumerate(world.scenario.provers) if not dead >> at & 1]
+    for _ in range(ticks):
+        for name in living:
+            for record in due_records(world, name):
+                world.say(name, record)
+        world.step(lag)
+
+
+@_move(1, nth=(0, 1, 2, 3, 4, 5, 6, 7))
+def survive(world: World, *, nth: int) -> None:
+    """From now on one prover alone is alive and honest: every job must be paid in time.
+
+    A job that was open to anybody before is left out: there nobody was promised more time.
+    """
+    able = [name for at, name in enumerate(world.scenario.provers) if world.scenario.cards[at]]
+    now = world.tick
+    promised = [
+        job
+        for job in world.board.open_jobs()
+        if all(
+            node.record is not None or node.open_to_all_since in (None, now)
+            for node in job.nodes.values()
+        )
+    ]
+    if not able or not promised:
+        return
+    world.waiting.clear()
+    end = max(world.machine.proving.latest(job.id, now) for job in promised)
+    while world.tick < end and any(job.is_open for job in promised):
+        for record in due_records(world, able[nth % len(able)]):
+            world.say(able[nth % len(able)], record)
+        world.step(world.scenario.usual_lag)
+    for job in promised:
+        must(not job.is_void, "a job was void though a prover lived", job.id.hex())
+        must(job.is_proven, "a job was not proven in time though a prover lived", job.id.hex())
+
+
+# --- operations as such ---
+
+
+@_move(1, nth=(0, 1, 2, 5), is_now=(True, False))
+def replay(world: World, *, nth: int, is_now: bool) -> None:
+    """An operation once more: one that still waits, or one from the log."""
+    before = [one for block in reversed(world.log) for one in block.operations][:12]
+    known = list(world.waiting) if is_now else before
+    if known:
+        world.waiting.append(known[nth % len(known)])
+
+
+@_move(1, who=ANYBODY, valid_for=(-3, 0, 1, 16, 17, 18, 500))
+def mistime(world: World, *, who: str, valid_for: int) -> None:
+    """An intent with an unusual validity."""
+    world.say(who, Intent(Count(1), Tick(world.tick + 9)), valid_for)
+
+
+ACCUSATIONS: Final = (
+    "two votes",
+    "two proposals",
+    "one vote twice",
+    "two slots",
+    "forged",
+    "forged proposals",
+    "long ago",
+    "no stake",
+)
+"""True evidence, and what is wrong with the rest."""
+
+
+@_move(1, who=ANYBODY, whom=SEQUENCERS, how=ACCUSATIONS, ago=(0, 1, 2))
+def accuse(world: World, *, who: str, whom: str, how: str, ago: int) -> None:
+    """Evidence against a validator, true or false."""
+    offender = actor(OUTSIDER if how == "no stake" else whom)
+    slot = Slot(max(0, 2 * (world.tick - ago) - (10_000 if how == "long ago" else 0)))
+    if how == "long ago" and world.tick <= 2 * world.scenario.epoch_ticks:
+        return
+    network = world.machine.network
+    if "proposals" in how:
+        headers = [_header(offender.account, slot, side) for side in (b"one", b"two")]
+        key = actor("a forger").seed if how.startswith("forged") else offender.seed
+        first, second = (sign_header(key, network, header) for header in headers)
+        world.say(who, ProposalEvidence(first, second))
+        return
+    blocks = [BlockHash(digest(b"block", side)) for side in (b"one", b"two")]
+    blocks[1] = blocks[0] if how == "one vote twice" else blocks[1]
+    slots = [slot, Slot(slot + 1) if how == "two slots" else slot]
+    key = actor("a forger").seed if how == "forged" else offender.seed
+    votes = [
+        sign_vote(key, network, Vote(offender.account, at, block))
+        for at, block in zip(slots, blocks, strict=True)
+    ]
+    world.say(who, VoteEvidence(votes[0], votes[1]))
+
+
+def _header(proposer: Account, slot: Slot, side: bytes) -> LogHeader:
+    parent = BlockHash(digest(b"parent", side))
+    return LogHeader(
+        slot=slot,
+        height=Tick(1),
+        parent=parent,
+        certificate=Certificate(slot, parent, ()),
+        proposer=proposer,
+        vrf_proof=VrfProof(bytes(80)),
+        operations=Digest(bytes(32)),
+        state=Digest(bytes(32)),
+    )

@@ -1,0 +1,148 @@
+"""A network to play on: which rules, with which parameters, and how much stake everybody has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from protocol.machine import Machine
+from protocol.params import (
+    MODELLED,
+    Genesis,
+    GenesisAccount,
+    NetworkParameters,
+    RollupAccount,
+    RuleChoice,
+    settings_of,
+)
+from protocol.proving.elected import Elected, ElectedParameters
+from protocol.sequencing.fernet import Fernet, FernetParameters
+from protocol.testing.cast import BEGGAR, OUTSIDER, PROVERS, SEQUENCERS, actor
+from protocol.types import (
+    Amount,
+    BasisPoints,
+    Count,
+    Milliseconds,
+    Root,
+    Stake,
+    Tick,
+    Work,
+)
+
+GENESIS_ROOT: Final = Root(bytes(32))
+"""Root of the rollup's first state in every scenario."""
+
+STAKE_UNIT: Final = Stake(100)
+"""Prover stake that buys one card under :data:`QUICK_ELECTED`."""
+
+QUICK_FERNET: Final = FernetParameters(
+    proposal_ticks=Tick(2),
+    reveal_ticks=Tick(3),
+    deadline_ticks=Tick(12),
+    max_unproven_jobs=Count(2),
+    leaf_count_max=Count(8),
+    sequencer_stake_min=Stake(5),
+)
+"""Fernet with windows so short that a story of fifty steps sees several blocks."""
+
+QUICK_ELECTED: Final = ElectedParameters(
+    stake_unit=STAKE_UNIT,
+    min_leaf_ticks=Tick(2),
+    min_merge_ticks=Tick(1),
+    leaf_window_ticks=Tick(4),
+    merge_window_ticks=Tick(3),
+    open_ticks=Tick(5),
+    finality_ticks=Tick(2),
+    leaf_work=Work(15),
+    merge_work=Work(33),
+    takeover_bps=BasisPoints(2_500),
+    open_bps=BasisPoints(5_000),
+)
+"""Elected provers with windows as short, and with every kind of pay."""
+
+
+FEES: Final = (10, 0, 300)
+"""Operation fees to draw from: usual, none, and more than a poor account can pay often."""
+
+PENALTIES: Final = (5_000, 0, 10_000)
+"""Penalties for equivocation to draw from, in basis points."""
+
+EPOCHS: Final = (16, 8)
+"""Lengths of epochs to draw from, in ticks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """Everything that a story's first state depends on.
+
+    :ivar cards: prover stake of p0, p1, ... in units of :data:`STAKE_UNIT`.
+    :ivar balance: money of everybody but the beggar.
+    """
+
+    sequencing: type[Any] = Fernet
+    sequencing_parameters: Any = QUICK_FERNET
+    proving: type[Any] = Elected
+    proving_parameters: Any = QUICK_ELECTED
+    cards: tuple[int, ...] = (1, 1, 2, 1)
+    epoch_ticks: int = 16
+    operation_fee: int = 10
+    penalty: int = 5_000
+    balance: int = 1_000
+    rollup: int = 100_000
+
+    @property
+    def provers(self) -> tuple[str, ...]:
+        """Names of the provers that take part."""
+        return PROVERS[: len(self.cards)]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Everybody's names."""
+        return (*SEQUENCERS, *self.provers, OUTSIDER, BEGGAR)
+
+    @property
+    def usual_lag(self) -> int:
+        """Finality's usual lag: what the proving rule counts with, else 2."""
+        return int(getattr(self.proving_parameters, "finality_ticks", 2))
+
+    def genesis(self) -> Genesis:
+        """The network's genesis."""
+        return Genesis(
+            NetworkParameters(
+                name="story",
+                backend=MODELLED,
+                genesis_time_ms=Milliseconds(0),
+                slot_ms=Milliseconds(1_000),
+                epoch_ticks=Tick(self.epoch_ticks),
+                operation_fee=Amount(self.operation_fee),
+                equivocation_penalty=BasisPoints(self.penalty),
+                max_operations_per_log_block=Count(1_000),
+                max_bodies_per_log_block=Count(1_000),
+            ),
+            RuleChoice(self.sequencing.name, settings_of(self.sequencing_parameters)),
+            RuleChoice(self.proving.name, settings_of(self.proving_parameters)),
+            tuple(self._account(name) for name in self.names),
+            (RollupAccount(actor(SEQUENCERS[0]).account, Amount(self.rollup)),),
+        )
+
+    def machine(self) -> Machine:
+        """A machine at the genesis, with fresh rules."""
+        return Machine(
+            self.genesis(),
+            GENESIS_ROOT,
+            self.sequencing(self.sequencing_parameters),
+            self.proving(self.proving_parameters),
+        )
+
+    def _account(self, name: str) -> GenesisAccount:
+        who, sequences = actor(name), Stake(5 if name in SEQUENCERS else 0)
+        cards = self.cards[PROVERS.index(name)] if name in PROVERS else 0
+        return GenesisAccount(
+            name=name,
+            account=who.account,
+            vrf_key=who.vrf_key,
+            balance=Amount(self.operation_fee // 2 if name == BEGGAR else self.balance),
+            log_stake=sequences,
+            prover_stake=Stake(cards * STAKE_UNIT),
+            sequencer_stake=sequences,
+        )

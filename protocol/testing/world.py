@@ -1,0 +1,224 @@
+"""One story: a machine that is fed blocks, its books, and the judges who watch.
+
+A world runs every block through three machines. The one under test; its *twin*, which gets a
+worthless operation of the same sender in place of each refused one, so that a refused operation is
+seen to change nothing but its fee; and, when :meth:`World.replay` is called, a fresh one that gets
+the same log again from its canonical bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from protocol.beacon import advance, genesis_beacon
+from protocol.codec import decode, encode
+from protocol.events import Event, OperationAccepted, OperationRefused
+from protocol.ledger import Cause, Moved
+from protocol.machine import Applied, FinalBlock, Machine
+from protocol.messages import (
+    OPERATION_BYTES_MAX,
+    BlockContent,
+    Operation,
+    Payload,
+    SignedOperation,
+    SignedVote,
+    Vote,
+    VoteEvidence,
+    sign_operation,
+)
+from protocol.proving.elected import Elected
+from protocol.rules import CommitDuty, Moment
+from protocol.sequencing.fernet import Fernet
+from protocol.signing import digest
+from protocol.testing.board import Board
+from protocol.testing.cast import SEQUENCERS, Actor, actor
+from protocol.testing.oracle_elected import ElectedOracle
+from protocol.testing.oracle_fernet import FernetOracle
+from protocol.testing.oracles import GENERAL, Oracle, Page, must
+from protocol.testing.scenario import Scenario
+from protocol.types import (
+    Account,
+    BlockHash,
+    Digest,
+    Nonce,
+    Salt,
+    Signature,
+    Slot,
+    Tick,
+    VrfOutput,
+)
+
+_VOTE: Final = SignedVote(
+    Vote(Account(bytes(32)), Slot(0), BlockHash(bytes(32))), Signature(bytes(64))
+)
+WORTHLESS: Final = VoteEvidence(_VOTE, _VOTE)
+"""Evidence of nothing: refused under every rule."""
+
+_OUT_OF_PLACE: Final = ("EXPIRED", "VALID_TOO_LONG", "DUPLICATE")
+
+
+def oracles_for(scenario: Scenario) -> tuple[type[Oracle], ...]:
+    """The general judges, and those of the rules that the scenario runs."""
+    fernet = (FernetOracle,) if issubclass(scenario.sequencing, Fernet) else ()
+    elected = (ElectedOracle,) if issubclass(scenario.proving, Elected) else ()
+    return (*GENERAL, *fernet, *elected)
+
+
+class World:
+    """A machine and everything around it.
+
+    :ivar machine: the machine under test.
+    :ivar board: what anybody knows of its jobs.
+    :ivar waiting: operations that the next block will order.
+    :ivar log: blocks so far.
+    :ivar digests: the machine's digest after each of them.
+    :ivar accepted: operations that took effect, in order.
+    :ivar secrets: content and salt of each commitment by its digest.
+    :ivar last_duty: the commitment that was called for last.
+    :ivar settled: height up to which the log is final for its proposers.
+    :ivar marks: what was reached: kinds accepted, reasons of refusal, events, causes of moves.
+    """
+
+    def __init__(
+        self, scenario: Scenario | None = None, oracles: Iterable[type[Oracle]] = ()
+    ) -> None:
+        """Begin at the genesis of ``scenario``, under the judges that fit it and further ones."""
+        self.scenario = scenario = scenario or Scenario()
+        self.machine, self._twin = scenario.machine(), scenario.machine()
+        self.oracles = [one(scenario) for one in (*oracles_for(scenario), *oracles)]
+        self.board = Board()
+        self.waiting: list[SignedOperation] = []
+        self.log: list[FinalBlock] = []
+        self.digests: list[Digest] = []
+        self.settled = Tick(0)
+        self.marks: set[str] = set()
+        self.accepted: list[Operation] = []
+        self.secrets: dict[Digest, tuple[BlockContent, Salt]] = {}
+        self.last_duty: CommitDuty | None = None
+        self._beacon = genesis_beacon(self.machine.network)
+        self._nonce = 0
+
+    @property
+    def tick(self) -> Tick:
+        """Height of the last block."""
+        return self.machine.tick
+
+    # --- saying ---
+
+    def say(self, who: str, payload: Payload, valid_for: int = 8) -> SignedOperation:
+        """Sign an operation that is valid for so many ticks more; the next block orders it."""
+        sender, self._nonce = actor(who), self._nonce + 1
+        until = Tick(max(0, self.tick + valid_for))
+        operation = Operation(sender.account, Nonce(self._nonce), until, payload)
+        signed = sign_operation(sender.seed, self.machine.network, operation)
+        self.waiting.append(signed)
+        return signed
+
+    # --- time ---
+
+    def step(self, lag: int = 1, proposer: str = SEQUENCERS[0]) -> Applied:
+        """Apply one block with all waiting operations.
+
+        :param lag: how many blocks below this one its ancestors finalise, at least 1; what was
+            final stays final, so a greater lag makes finality stand still.
+        """
+        block = self._block(lag, actor(proposer))
+        for oracle in self.oracles:
+            oracle.foresee(self.machine, block)
+        applied = self.machine.apply(block)
+        self.log.append(block)
+        self.digests.append(applied.digest)
+        for event in applied.events:
+            self.board.observe(applied.tick, event)
+        self._note(block, applied.events)
+        for oracle in self.oracles:
+            oracle.judge(Page(block, applied.events, self.board), self.machine)
+        self._check_twin(block, applied.events)
+        broken = list(self.machine.invariants())
+        must(not broken, "; ".join(broken))
+        return applied
+
+    def wait(self, ticks: int, lag: int = 1) -> tuple[Event, ...]:
+        """Apply blocks; returns all their events."""
+        return tuple(event for _ in range(ticks) for event in self.step(lag).events)
+
+    def _block(self, lag: int, proposer: Actor) -> FinalBlock:
+        tick = Tick(self.tick + 1)
+        slot = Slot(2 * tick)
+        self.settled = Tick(max(self.settled, tick - max(lag, 1)))
+        output = digest(b"story", proposer.account, slot.to_bytes(8, "big"))
+        self._beacon = advance(self._beacon, slot, VrfOutput(output * 2))
+        moment = Moment(tick, slot, self._beacon, self.settled, proposer.account)
+        operations, self.waiting = tuple(self.waiting), []
+        return FinalBlock(moment, operations)
+
+    # --- judging ---
+
+    def _note(self, block: FinalBlock, events: Sequence[Event]) -> None:
+        operations = (signed.operation for signed in block.operations)
+        for event in events:
+            self.marks.add(f"event {type(event).__name__}")
+            match event:
+                case OperationAccepted():
+                    operation = next(operations)
+                    self.marks.add(f"accepted {type(operation.payload).__name__}")
+                    self.accepted.append(operation)
+                case OperationRefused(reason=reason):
+                    next(operations)
+                    self.marks.add(f"refused {reason}")
+                case Moved(cause=cause):
+                    self.marks.add(f"moved {cause.name}")
+
+    def _check_twin(self, block: FinalBlock, events: Sequence[Event]) -> None:
+        """The twin heard worthless words where the machine heard refused ones."""
+        outcomes = [e for e in events if isinstance(e, OperationAccepted | OperationRefused)]
+        heard = [
+            _harmless(signed, outcome)
+            for signed, outcome in zip(block.operations, outcomes, strict=True)
+            if not (isinstance(outcome, OperationRefused) and outcome.reason in _OUT_OF_PLACE)
+        ]
+        applied = self._twin.apply(FinalBlock(block.moment, tuple(heard)))
+        ours, its = _without_refusals(events), _without_refusals(applied.events)
+        must(ours == its, "a refused operation changed the story", self.tick)
+        if len(heard) < len(outcomes) or len(ours) < len(events):
+            same = _state(self.machine) == _state(self._twin)
+            must(same, "a refused operation changed the state", self.tick)
+
+    def replay(self) -> Machine:
+        """A fresh machine that was fed the whole log from its bytes; equal logs, equal digests."""
+        machine = self.scenario.machine()
+        for block, expected in zip(self.log, self.digests, strict=True):
+            operations = tuple(_again(one) for one in block.operations)
+            applied = machine.apply(FinalBlock(block.moment, operations))
+            must(applied.digest == expected, "the same log gave another digest", applied.tick)
+        must(machine.snapshot_digest() == self.machine.snapshot_digest(), "the end differs")
+        return machine
+
+
+def _harmless(signed: SignedOperation, outcome: Event) -> SignedOperation:
+    if isinstance(outcome, OperationAccepted):
+        return signed
+    return replace(signed, operation=replace(signed.operation, payload=WORTHLESS))
+
+
+def _again(signed: SignedOperation) -> SignedOperation:
+    read: SignedOperation = decode(SignedOperation, encode(signed), size_max=OPERATION_BYTES_MAX)
+    return read
+
+
+def _without_refusals(events: Sequence[Event]) -> list[Event]:
+    return [
+        replace(event, operation=None)
+        if isinstance(event, Moved) and event.cause is Cause.OPERATION_FEE
+        else event
+        for event in events
+        if not isinstance(event, OperationRefused)
+    ]
+
+
+def _state(machine: Machine) -> object:
+    """Everything but the operations seen."""
+    rules = (machine.sequencing.snapshot(), machine.proving.snapshot())
+    return (machine.tick, machine.ledger.pockets(), machine.jobs, machine.vrf_keys, rules)
