@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
 from scripts.setup.checks import check
-from scripts.setup.machine import build_variables, check_machine
+from scripts.setup.machine import check_machine
 from scripts.setup.stages import set_up
 from scripts.setup.terminal import SetUpError, explain, say
 from scripts.setup.tree import Tree
@@ -30,8 +31,9 @@ def main(arguments: list[str]) -> int:
     tree = Tree(Path(__file__).resolve().parents[2])
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
+    for_tests = name == "test" and not rest
     try:
-        set_up(tree, check_machine)
+        set_up(tree, partial(check_machine, for_tests=for_tests))
         os.environ.setdefault("PROVNET_CIRCUITS", str(tree.circuits))
         match name:
             case "run":
@@ -40,7 +42,7 @@ def main(arguments: list[str]) -> int:
                 os.chdir(tree.root)
                 return become(tree.python, "-m", "pytest", *rest)
             case "test":
-                return check(tree, build_variables(tree))
+                return check(tree, check_machine(tree, for_tests=True))
             case "wheel":
                 return check_wheel(tree, check_machine(tree))
             case _:

@@ -23,8 +23,13 @@ from scripts.setup.tree import Tree
 COMPILER_PACKAGES = ("gcc", "libc6-dev")
 GMP_PACKAGES = ("libgmp-dev", "libgmp10")
 
-# Where a Debian release has a current cargo: under its own name, beside the old one, or by rustup.
-CARGO_PACKAGES = ("cargo", "cargo-web", "rustup")
+# Where a Debian release has a current cargo: under its own name, beside the old one, or by rustup;
+# and where the formatter and the linter come from, if not along with it.
+CARGO_PACKAGES = {
+    "cargo": ("rustfmt", "rust-clippy"),
+    "cargo-web": ("rustfmt-web", "rust-web-clippy"),
+    "rustup": (),
+}
 
 Version = tuple[int, int]
 
@@ -43,13 +48,18 @@ class Missing:
     command: str = ""
 
 
-def check_machine(tree: Tree) -> dict[str, str]:
+def check_machine(tree: Tree, *, for_tests: bool = False) -> dict[str, str]:
     """Find every tool of the build, or say in one line how to install all that is missing.
 
+    :param for_tests: also ask for the formatter and the linter of Rust.
     :returns: the environment variables for pip and cargo.
     :raises SetUpError: when something is missing that only root can install.
     """
-    missing = [*_missing_of_python(), *_missing_compiler(), *_missing_cargo(tree)]
+    missing = [
+        *_missing_of_python(),
+        *_missing_compiler(),
+        *missing_cargo(tree, for_tests=for_tests),
+    ]
     variables = {} if missing else _variables_for_gmp(tree)
     if variables is None or (missing and not _has_gmp()):
         missing.append(Missing("the headers of GMP", GMP_PACKAGES[:1]))
@@ -135,24 +145,32 @@ def _missing_compiler() -> list[Missing]:
     return [Missing("a C compiler", COMPILER_PACKAGES)]
 
 
-def _missing_cargo(tree: Tree) -> list[Missing]:
+def missing_cargo(tree: Tree, *, for_tests: bool) -> list[Missing]:
+    """What is missing of Rust: a recent cargo and, for the tests, its formatter and linter."""
     minimum = minimal_cargo(tree)
-    if find_cargo(minimum):
+    cargo = find_cargo(minimum)
+    tools = ("fmt", "clippy") if for_tests else ()
+    if cargo and all(_output(cargo, tool, "--version") for tool in tools):
         return []
-    what = f"cargo {minimum[0]}.{minimum[1]} or later"
-    for folder in _folders_of_programs():
-        rustup = folder / "rustup"
-        if os.access(rustup, os.X_OK):
-            return [Missing(what, (), f"{rustup} update stable && {rustup} default stable")]
-    for package in CARGO_PACKAGES:
-        candidate = re.search(
-            r"Candidate: \(?(\w+)\.(\d+)", _output("apt-cache", "policy", package)
-        )
+    words = "cargo with fmt and clippy" if for_tests else "cargo"
+    what = f"{words} {minimum[0]}.{minimum[1]} or later"
+    if rustup := _find_program("rustup"):
+        commands = [f"{rustup} update stable", f"{rustup} default stable"]
+        if for_tests:
+            commands.append(f"{rustup} component add rustfmt clippy")
+        return [Missing(what, (), " && ".join(commands))]
+    for package, companions in CARGO_PACKAGES.items():
+        candidate = re.search(r"Candidate: (\d+)\.(\d+)", _output("apt-cache", "policy", package))
         if package == "rustup" and candidate:
             return [Missing(what, (package,), "rustup default stable")]
         if candidate and (int(candidate[1]), int(candidate[2])) >= minimum:
-            return [Missing(what, (package,))]
+            return [Missing(what, (package, *companions) if for_tests else (package,))]
     return [Missing(what)]
+
+
+def _find_program(name: str) -> Path | None:
+    found = (folder / name for folder in _folders_of_programs())
+    return next((path for path in found if os.access(path, os.X_OK)), None)
 
 
 def _variables_for_gmp(tree: Tree) -> dict[str, str] | None:

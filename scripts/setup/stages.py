@@ -75,7 +75,7 @@ def stages_of(tree: Tree) -> list[Stage]:
     library = tree.native_library() or tree.root / "prover" / "_native.so"
     return [
         Stage(
-            announcement="installing the Python packages (about a minute)",
+            announcement="installing the Python packages (1 to 2 minutes)",
             stamp=tree.environment / "environment.stamp",
             digest=environment,
             products=(tree.python,),

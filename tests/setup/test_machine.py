@@ -14,6 +14,7 @@ from scripts.setup.machine import (
     check_machine,
     find_cargo,
     install_line,
+    missing_cargo,
 )
 from scripts.setup.terminal import SetUpError
 from scripts.setup.tree import Tree
@@ -114,3 +115,16 @@ def test_root_is_not_told_of_sudo() -> None:
 
 def test_nothing_is_said_of_apt_when_no_package_is_missing() -> None:
     assert install_line([Missing("cargo", (), "rustup update")], is_root=False) == "rustup update"
+
+
+def test_the_tests_ask_for_the_formatter_and_the_linter(empty_machine: Path, tree: Tree) -> None:
+    program(empty_machine, "apt-cache", "  Candidate: 1.96.0+dfsg1-1")
+    cargo = program(empty_machine, "cargo", "cargo 1.95.0")
+    assert missing_cargo(tree, for_tests=True) == []
+    cargo.write_text('#!/bin/sh\ntest "$1" = --version && echo cargo 1.95.0\n')
+    assert missing_cargo(tree, for_tests=False) == []
+    (missing,) = missing_cargo(tree, for_tests=True)
+    assert missing.packages == ("cargo", "rustfmt", "rust-clippy")
+    rustup = program(empty_machine, "rustup", "")
+    (missing,) = missing_cargo(tree, for_tests=True)
+    assert missing.command.endswith(f"&& {rustup} component add rustfmt clippy")
