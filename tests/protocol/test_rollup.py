@@ -259,7 +259,7 @@ def test_each_field_of_each_leaf_header(position: int) -> None:
     )
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(content=values(BlockContent), body=values(BlockBody), known=st.booleans())
 def test_a_block_or_a_refusal_for_all_contents_and_bodies(
     content: BlockContent, body: BlockBody, known: bool

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from protocol import tree
 from protocol.types import Count, TreeIndex
@@ -58,6 +58,7 @@ def test_family_of_every_tree_node(leaf_count: int) -> None:
             assert tree.parent(link.index) == link.parent.index
 
 
+@settings(deadline=None)
 @given(
     leaf_count=st.sampled_from(LEAF_COUNTS),
     level=st.integers(0, 70_000),

@@ -24,7 +24,7 @@ def transfers(count: int, seed: bytes = b"tests/builder") -> tuple[SignedTransfe
     return Traffic(seed, NETWORK, KEYS).next_transfers(STATE, count)
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(leaf_count=st.sampled_from([1, 2, 4, 8]), share=st.integers(0, 100), seed=st.binary())
 def test_a_built_block_executes_to_the_same_states(
     leaf_count: int, share: int, seed: bytes
@@ -58,6 +58,7 @@ def test_a_block_without_transfers_changes_nothing() -> None:
     assert [header.fees for header in block.content.leaves] == [0, 0]
 
 
+@settings(deadline=None)
 @given(count=st.integers(0, 60), leaf_count=st.integers(1, 9))
 def test_leaves_differ_by_at_most_one_and_keep_the_order(count: int, leaf_count: int) -> None:
     made = transfers(60)[:count]

@@ -37,7 +37,7 @@ def test_the_same_seed_and_calls_give_the_same_transfers() -> None:
     assert traffic().next_transfers(STATE, 9) != traffic(b"other").next_transfers(STATE, 9)
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(
     seed=st.binary(), rounds=st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), max_size=6)
 )
