@@ -288,8 +288,8 @@ class Node:
             nursery.start_soon(self._own)
 
     def _restore(self) -> None:
-        blocks = [one.block for one in (stored := certified_from(self._parts.store))]
-        log.info("going on from %d stored blocks", len(blocks))
+        stored = certified_from(self._parts.store)
+        log.info("going on from %d stored blocks", len(stored))
         for effect in self._replica.restore(stored, self._parts.clock.now_ms()):
             if isinstance(effect, BlockFinal):
                 header = effect.block.header

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
-application = typer.Typer(name="provnet", no_args_is_help=True, add_completion=False)
+from protocol.errors import Refused
+from scripts.configuration import ConfigurationError
+
+application = typer.Typer(
+    name="provnet", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
 
 
 @application.callback()
@@ -12,6 +23,111 @@ def provnet() -> None:
     """Run, join, test and compare decentralised proving networks."""
 
 
+@application.command()
+def testnet(
+    validators: Annotated[int, typer.Option(help="Nodes that order the log.")] = 4,
+    provers: Annotated[int, typer.Option(help="Nodes that prove; without log stake.")] = 4,
+    leaves: Annotated[int, typer.Option(help="Leaves of each proof tree: 1, 2, 4, 8, ...")] = 4,
+    blocks: Annotated[int, typer.Option(help="Rollup blocks to prove.")] = 3,
+    slot_ms: Annotated[int, typer.Option(help="Length of a slot; 0: by number of nodes.")] = 0,
+    backend: Annotated[
+        str, typer.Option(help="plonky2: real proofs. modelled: attestations that take as long.")
+    ] = "plonky2",
+    seed: Annotated[
+        str, typer.Option(help="Text that keys and transfers follow from.")
+    ] = "provnet",
+    kill: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="WHO@EVENT: kill -9 a node's name, any, pair or all-but-one "
+            "when elected, or at a leaf, merge or root. May be given more than once."
+        ),
+    ] = None,
+    restart: Annotated[
+        float | None, typer.Option(help="Bring the killed back after so many seconds.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder; default: a new one in runs/.")
+    ] = None,
+    keep_running: Annotated[bool, typer.Option(help="Go on until interrupted.")] = False,
+) -> None:
+    """Start a network of real processes on this machine, have it prove blocks, say what happened."""
+    from scripts.launcher import command
+
+    wish = command.Wish(validators, provers, leaves, blocks, slot_ms, backend, seed)
+    code = command.run(wish, tuple(kill or ()), restart, out, keep_running=keep_running)
+    raise typer.Exit(code)
+
+
+@application.command()
+def join(
+    invitation: Annotated[Path, typer.Argument(help="The join.toml of a run folder.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for the observer's files.")] = None,
+    blocks: Annotated[int, typer.Option(help="Stop once so many blocks are settled.")] = 0,
+) -> None:
+    """Follow a running network as an observer that checks everything and agrees, or says why not."""
+    from scripts.join_network import join_network
+    from scripts.launcher.testnet import make_run_folder
+
+    folder = out or make_run_folder(Path("runs") / "observers")
+    raise typer.Exit(join_network(invitation, folder, blocks, _say))
+
+
+@application.command()
+def verify(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    block: Annotated[int | None, typer.Option(help="Only this block, counted from 1.")] = None,
+    payments: Annotated[
+        bool, typer.Option(help="Also recompute assignment and payouts from the log.")
+    ] = False,
+) -> None:
+    """Check the blocks of a run from the genesis, without trusting any node."""
+    from scripts.verify import verify_run
+
+    report = verify_run(run, block, payments)
+    for line in report.lines:
+        _say(line)
+    for what, sentence in report.failures:
+        typer.echo(f"refused: {what}: {sentence}", err=True)
+    raise typer.Exit(0 if report.ok else 1)
+
+
+@application.command()
+def node(
+    configuration: Annotated[Path, typer.Argument(help="The node's node.toml.")],
+    stop_with_input: Annotated[
+        bool, typer.Option(help="Stop at the end of standard input.")
+    ] = False,
+) -> None:
+    """Run one node until it is told to stop."""
+    from scripts.node import run_node
+
+    _log_to_stderr()
+    run_node(configuration, stop_with_input=stop_with_input)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _log_to_stderr() -> None:
+    logging.Formatter.converter = time.gmtime
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format="%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s",
+        datefmt="%Y-%m-%dT%H:%M:%S",
+    )
+
+
 def main() -> None:
     """Run the command that the arguments name."""
-    application()
+    try:
+        application()
+    except (ConfigurationError, Refused) as failure:
+        typer.echo(f"error: {failure}", err=True)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -16,10 +16,10 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import trio
 
@@ -140,16 +140,26 @@ class Digests:
             self.by_tick[event.applied.tick] = event.applied.digest.hex()
 
 
-def run_node(path: Path, *, stop_with_input: bool) -> None:
+Follow: TypeAlias = Callable[[Callable[[], None]], Callable[[NodeEvent], None]]
+"""Given a way to stop the node, makes one more observer of it."""
+
+
+def follow_nothing(stop: Callable[[], None]) -> Callable[[NodeEvent], None]:
+    """Observes nothing, never stops."""
+    return lambda event: None
+
+
+def run_node(path: Path, *, stop_with_input: bool, follow: Follow = follow_nothing) -> None:
     """Run the node of a ``node.toml`` until it is told to stop.
 
     :param stop_with_input: stop at the end of standard input.
+    :param follow: makes an observer beside the event log.
     :raises ConfigurationError: when the configuration cannot be used.
     """
-    trio.run(_run_node, path, stop_with_input)
+    trio.run(_run_node, path, stop_with_input, follow)
 
 
-async def _run_node(path: Path, stop_with_input: bool) -> None:
+async def _run_node(path: Path, stop_with_input: bool, follow: Follow) -> None:
     # 1. configuration
     folder, clock = path.parent, SystemClock()
     configuration = load_configuration(path)
@@ -183,10 +193,13 @@ async def _run_node(path: Path, stop_with_input: bool) -> None:
         listen = (configuration.listen_host, configuration.listen_port)
         host = LibP2PNetwork(identity.signing_seed, network, listen, book)
         digests = Digests()
+        stopping = trio.CancelScope()
+        follower = follow(stopping.cancel)
 
         def observe(event: NodeEvent) -> None:
             digests.observe(event)
             events.observe(event)
+            follower(event)
 
         async with make_workshop(configuration.prover, backend) as workshop:
             node = Node(
@@ -204,15 +217,17 @@ async def _run_node(path: Path, stop_with_input: bool) -> None:
                 )
             )
             # 7. run
-            async with host.run(), trio.open_nursery() as nursery:
-                addresses = [str(one) for one in host.addresses()]
-                events.stage("listening", addresses=addresses)
-                nursery.start_soon(_stop_on_signal, nursery.cancel_scope)
-                if stop_with_input:
-                    nursery.start_soon(_stop_at_end_of_input, nursery.cancel_scope)
-                nursery.start_soon(_tell_peers, host, events)
-                nursery.start_soon(_save_book, book, book_path)
-                await node.run()
+            async with host.run():
+                with stopping:
+                    async with trio.open_nursery() as nursery:
+                        addresses = [str(one) for one in host.addresses()]
+                        events.stage("listening", addresses=addresses)
+                        nursery.start_soon(_stop_on_signal, stopping)
+                        if stop_with_input:
+                            nursery.start_soon(_stop_at_end_of_input, stopping)
+                        nursery.start_soon(_tell_peers, host, events)
+                        nursery.start_soon(_save_book, book, book_path)
+                        await node.run()
             book.save(book_path)
         write_json(folder / "report.json", report(configuration.name, node, digests))
         events.stage("stopped")

@@ -1,0 +1,108 @@
+"""The ``testnet`` command: checks what was asked for, runs it, prints what became of it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import trio
+from rich.console import Console
+from rich.table import Table
+
+from scripts.launcher.faults import BadFault, Fault, check_faults
+from scripts.launcher.plan import Wish as Wish, is_possible, make_plan
+from scripts.launcher.summary import Verdict
+from scripts.launcher.testnet import Order, TestnetFailed, make_run_folder, run_testnet
+
+RUNS = Path("runs")
+"""Where run folders go by default."""
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
+def run(
+    wish: Wish,
+    kills: tuple[str, ...],
+    restart_s: float | None,
+    out: Path | None,
+    *,
+    keep_running: bool,
+) -> int:
+    """Run a testnet.
+
+    Returns the exit code: 0 only if every node agrees, money is conserved and all is proven.
+    """
+    errors = Console(stderr=True, highlight=False)
+    objection = is_possible(wish)
+    if objection is not None:
+        return _refuse(errors, objection, "run ./scripts/provnet testnet --help")
+    plan = make_plan(wish)
+    try:
+        faults = tuple(Fault.parse(text, plan) for text in kills)
+        check_faults(faults, plan)
+    except BadFault as failure:
+        return _refuse(errors, str(failure), "run ./scripts/provnet testnet --help")
+    try:
+        folder = _folder(out)
+        print(f"run folder: {folder}", flush=True)
+        order = Order(plan, folder, faults, restart_s, keep_running)
+        verdict = trio.run(run_testnet, order, _say)
+    except TestnetFailed as failure:
+        return _refuse(errors, failure.sentence, failure.hint)
+    show(verdict, folder)
+    return 0 if not verdict.faults else 1
+
+
+def _folder(out: Path | None) -> Path:
+    if out is None:
+        return make_run_folder(RUNS)
+    if out.exists() and any(out.iterdir()):
+        raise TestnetFailed(f"{out} is not empty", "name a new folder with --out")
+    out.mkdir(parents=True, exist_ok=True)
+    return out
+
+
+def _say(sentence: str) -> None:
+    print(sentence, flush=True)
+
+
+def _refuse(errors: Console, sentence: str, hint: str) -> int:
+    errors.print(f"error: {sentence}")
+    errors.print(f"hint: {hint}")
+    return 1
+
+
+def show(verdict: Verdict, folder: Path) -> None:
+    """Print the end of a run: what was proven, who earned what, what was taken over, what is
+    wrong.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    fields = verdict.fields
+    console.print()
+    console.print(
+        f"{fields['blocks_proven']} of {fields['blocks_asked']} blocks proven, "
+        f"{len(fields['nodes'])} nodes "
+        f"{'agree' if fields['nodes_agree'] else 'DISAGREE'}, money "
+        f"{'conserved' if fields['money_conserved'] else 'NOT CONSERVED'}"
+    )
+    times, paths = fields["time_to_root_s"], fields["critical_path_s"]
+    for number, (time_s, path_s) in enumerate(zip(times, paths, strict=True), 1):
+        console.print(f"block {number}: root after {time_s} s, critical path {path_s} s")
+    for one in fields["takeovers"]:
+        console.print(
+            f"takeover: {one['by']} proved {one['level']}:{one['position']} for {one['failed']}"
+        )
+    table = Table("node", "income", "of which", box=None, pad_edge=False)
+    for name, income in fields["income"].items():
+        causes = ", ".join(
+            f"{cause.lower().replace('_', ' ')} {amount:,}"
+            for cause, amount in income["by_cause"].items()
+        )
+        table.add_row(name, f"{income['total']:,}", causes)
+    console.print(table)
+    for sentence in verdict.faults:
+        console.print(f"NOT AS IT SHOULD BE: {sentence}")
+    console.print(f"everything about this run: {folder}")
+    console.print(f"check it without trusting it: ./scripts/provnet verify {folder}")
+    sys.stdout.flush()

@@ -1,0 +1,133 @@
+"""Kills at a moment of the protocol: ``WHO@EVENT``.
+
+WHO is a node's name, ``any`` (whoever does it first), ``pair`` (the two provers of one sibling pair
+of leaves) or ``all-but-one`` (all provers but one). EVENT is ``elected`` (a job opened and gave it
+a tree node), ``leaf``, ``merge`` or ``root`` (it started to prove such a tree node). Each fault
+strikes once.
+
+A fault list that would leave the log without its quorum is refused: it would say nothing about
+proving.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from protocol.signing import digest
+from scripts.launcher.plan import Plan
+
+EVENTS: Final = ("elected", "leaf", "merge", "root")
+"""Moments at which a fault can strike."""
+
+GROUPS: Final = ("any", "pair", "all-but-one")
+"""What can stand for a node's name."""
+
+
+class BadFault(Exception):
+    """A fault cannot be carried out; the sentence says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Kill ``who`` with SIGKILL at ``event``."""
+
+    who: str
+    event: str
+
+    @classmethod
+    def parse(cls, text: str, plan: Plan) -> Fault:
+        """From ``WHO@EVENT``. Raises :class:`BadFault`."""
+        who, _, event = text.partition("@")
+        if event not in EVENTS:
+            raise BadFault(f"{text}: after @ comes one of {', '.join(EVENTS)}")
+        names = [one.name for one in plan.members]
+        if who not in names and who not in GROUPS:
+            raise BadFault(f"{text}: before @ comes a node's name or one of {', '.join(GROUPS)}")
+        if who in names and not any(
+            one.name == who and one.configuration.prover for one in plan.members
+        ):
+            raise BadFault(f"{text}: {who} proves nothing, so this never happens to it")
+        return cls(who, event)
+
+
+def check_faults(faults: tuple[Fault, ...], plan: Plan) -> None:
+    """Refuse faults that break the quorum of the log, or leave nobody to prove.
+
+    :raises BadFault: with the sentence.
+    """
+    named = {fault.who for fault in faults}
+    lost = sum(one.log_stake for one in plan.members if one.name in named)
+    total = sum(one.log_stake for one in plan.members)
+    if 3 * (total - lost) <= 2 * total:
+        raise BadFault(
+            f"killing {', '.join(sorted(named))} leaves the log without two thirds of its stake"
+        )
+    provers = [one.name for one in plan.members if one.configuration.prover]
+    if len(provers) < 2 and faults:
+        raise BadFault("killing the only prover leaves nobody to prove")
+
+
+class Striker:
+    """Decides, from the records that nodes write, whom to kill now."""
+
+    def __init__(self, faults: tuple[Fault, ...], plan: Plan) -> None:
+        self._waiting = list(faults)
+        self._plan = plan
+        self._provers = [one.name for one in plan.members if one.configuration.prover]
+        self._names = plan.names
+        self._owners: dict[tuple[str, int, int], str] = {}
+        self._leaves = plan.wish.leaves
+
+    def victims(self, node: str, record: dict[str, Any]) -> tuple[str, ...]:
+        """Nodes to be killed because of a record of ``node``, in a fixed order."""
+        if record["kind"] == "Assigned" and record["prover"] is not None:
+            level, position = record["index"]
+            self._owners[record["job"], level, position] = self._names[record["prover"]]
+        found: list[str] = []
+        for fault in tuple(self._waiting):
+            victims = self._struck(fault, node, record)
+            if victims:
+                self._waiting.remove(fault)
+                found += [one for one in victims if one not in found]
+        return tuple(found)
+
+    def _struck(self, fault: Fault, node: str, record: dict[str, Any]) -> tuple[str, ...]:
+        actor = self._actor(fault.event, node, record)
+        if actor is None:
+            return ()
+        if fault.who == "any":
+            return (actor,)
+        if fault.who == "all-but-one":
+            keep = self._chosen(actor)
+            return tuple(one for one in self._provers if one != keep)
+        if fault.who == "pair":
+            return self._pair(record, actor)
+        return (actor,) if actor == fault.who else ()
+
+    def _actor(self, event: str, node: str, record: dict[str, Any]) -> str | None:
+        """Who does now what the event names."""
+        kind = record["kind"]
+        if event == "elected":
+            return self._names.get(record["prover"]) if kind == "Assigned" else None
+        if kind != "ProofStarted":
+            return None
+        level = record["key"]["index"][0]
+        root = self._leaves.bit_length() - 1
+        step = "leaf" if level == 0 else "root" if level == root else "merge"
+        return node if step == event else None
+
+    def _pair(self, record: dict[str, Any], actor: str) -> tuple[str, ...]:
+        """The provers of the pair of leaves that the actor has one of, if they are two."""
+        job = record["job"] if record["kind"] == "Assigned" else record["key"]["job"]
+        for position in range(0, self._leaves, 2):
+            pair = [self._owners.get((job, 0, position + side)) for side in (0, 1)]
+            if actor in pair and None not in pair and pair[0] != pair[1]:
+                return tuple(one for one in pair if one is not None)
+        return ()
+
+    def _chosen(self, actor: str) -> str:
+        """Who survives: not the actor, and the same one for the same seed."""
+        others = [one for one in self._provers if one != actor]
+        seed = self._plan.wish.seed.encode()
+        return min(others, key=lambda name: digest(b"provnet/survivor/1", seed, name.encode()))

@@ -1,0 +1,137 @@
+"""Tells a run while it happens: one plain line for each thing worth knowing.
+
+Every final event is told once, when the first node reports it; what a node does by itself (proving)
+is told as that node reports it. Times count from the launch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from scripts.launcher.plan import Plan
+
+SHORT = 8
+"""Hexadecimal digits that stand for a long name."""
+
+
+class Narrator:
+    """Turns records into sentences."""
+
+    def __init__(self, plan: Plan, start_ms: int) -> None:
+        self._names = plan.names
+        self._start_ms = start_ms
+        self._teller: dict[int, str] = {}
+        self._jobs: dict[str, int] = {}
+        self._root = plan.wish.leaves.bit_length() - 1
+        self._tell: dict[str, Callable[[dict[str, Any]], str]] = {
+            "LeaderElected": self._tell_leader_elected,
+            "RoundSkipped": self._tell_round_skipped,
+            "JobOpened": self._tell_job_opened,
+            "Assigned": self._tell_assigned,
+            "ProofStarted": self._tell_proof_started,
+            "ProofFinished": self._tell_proof_finished,
+            "ProofRecorded": self._tell_proof_recorded,
+            "RightMissed": self._tell_right_missed,
+            "TakenOver": self._tell_taken_over,
+            "JobSettled": self._tell_job_settled,
+            "JobVoided": self._tell_job_voided,
+            "Halted": self._tell_halted,
+        }
+
+    def sentences(self, node: str, record: dict[str, Any]) -> Iterator[str]:
+        """Lines for one record; none for most."""
+        tick = record.get("tick")
+        if tick is not None and self._teller.setdefault(tick, node) != node:
+            return
+        tell = self._tell.get(record["kind"])
+        if tell is not None:
+            sentence = tell(record | {"node": node})
+            seconds = (record["at_ms"] - self._start_ms) / 1000
+            where = f"tick {tick:>4}" if tick is not None else " " * 9
+            yield f"{seconds:7.1f} s  {where}  {sentence}"
+
+    def line(self, now_ms: int, sentence: str) -> str:
+        """A line of the launcher's own."""
+        return f"{(now_ms - self._start_ms) / 1000:7.1f} s  {' ' * 9}  {sentence}"
+
+    # --- one method a kind of record ---
+
+    def _tell_leader_elected(self, record: dict[str, Any]) -> str:
+        share = record["fee_split"] / 100
+        return (
+            f"round {record['round']}: {self._name(record['leader'])} leads among "
+            f"{record['candidates']}, {share:g} % of fees to provers"
+        )
+
+    def _tell_round_skipped(self, record: dict[str, Any]) -> str:
+        return f"round {record['round']}: skipped, {self._name(record['leader'])} did not reveal"
+
+    def _tell_job_opened(self, record: dict[str, Any]) -> str:
+        number = self._jobs.setdefault(record["job"], len(self._jobs) + 1)
+        header = record["header"]
+        leaves = header["content"]["leaves"]
+        fees = sum(leaf["fees"] for leaf in leaves)
+        return (
+            f"block {number}: {len(leaves)} leaves, fees {fees:,}, seed "
+            f"{header['seed'][:SHORT]}, {len(record['pool'])} provers in the pool"
+        )
+
+    def _tell_assigned(self, record: dict[str, Any]) -> str:
+        prover = record["prover"]
+        holder = "anybody" if prover is None else self._name(prover)
+        return f"block {self._number(record)}: {self._place(record)} elects {holder}"
+
+    def _tell_proof_started(self, record: dict[str, Any]) -> str:
+        key = record["key"]
+        return f"block {self._number(key)}: {record['node']} proves {self._place(key)}"
+
+    def _tell_proof_finished(self, record: dict[str, Any]) -> str:
+        key, seconds = record["key"], record["wall_ms"] / 1000
+        return (
+            f"block {self._number(key)}: {record['node']} proved {self._place(key)} "
+            f"in {seconds:.1f} s on {record['threads']} threads"
+        )
+
+    def _tell_proof_recorded(self, record: dict[str, Any]) -> str:
+        return (
+            f"block {self._number(record)}: {self._place(record)} recorded for "
+            f"{self._name(record['prover'])}"
+        )
+
+    def _tell_right_missed(self, record: dict[str, Any]) -> str:
+        verb = "missed" if record["failed"] else "declined"
+        return (
+            f"block {self._number(record)}: {self._name(record['holder'])} {verb} "
+            f"{self._place(record)}"
+        )
+
+    def _tell_taken_over(self, record: dict[str, Any]) -> str:
+        heir = "anybody" if record["heir"] is None else self._name(record["heir"])
+        return (
+            f"block {self._number(record)}: {self._place(record)} passes from "
+            f"{self._name(record['previous'])} to {heir}"
+        )
+
+    def _tell_job_settled(self, record: dict[str, Any]) -> str:
+        return f"block {self._number(record)}: proven and paid"
+
+    def _tell_job_voided(self, record: dict[str, Any]) -> str:
+        return f"block {self._number(record)}: void"
+
+    def _tell_halted(self, record: dict[str, Any]) -> str:
+        return f"{record['node']} stops voting: {record['sentence']}"
+
+    # --- words ---
+
+    def _name(self, account: str) -> str:
+        return self._names.get(account, account[:SHORT])
+
+    def _number(self, record: dict[str, Any]) -> int:
+        return self._jobs.get(record["job"], 0)
+
+    def _place(self, record: dict[str, Any]) -> str:
+        level, position = record["index"]
+        if level == 0:
+            return f"leaf {position}"
+        return "the root" if level == self._root else f"merge {level}:{position}"

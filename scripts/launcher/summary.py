@@ -1,0 +1,223 @@
+"""Judges a run that is over, from what each node said by itself.
+
+Nodes agree when all that were alive at the end have the same digest at every height they share, and
+reached the height of the last settlement. Money is re-added from the nodes' events by
+``scripts.money``, which shares no code with the ledger, and compared with each node's own pockets.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from scripts.launcher.plan import Plan
+from scripts.money import add_up
+from scripts.records import read_lines
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a run.
+
+    :ivar fields: the content of ``summary.json``.
+    :ivar faults: a sentence for each thing that is not as it should be; nothing when all is well.
+    """
+
+    fields: dict[str, Any]
+    faults: tuple[str, ...]
+
+
+def judge(plan: Plan, run: Path, alive: list[str]) -> Verdict:
+    """Compute the summary of a stopped run.
+
+    :param alive: names of the nodes that were running at the end.
+    """
+    reports = {name: _report(run, name) for name in alive}
+    present = {name: report for name, report in reports.items() if report is not None}
+    histories = {name: _history(run, name) for name in present}
+    faults = [f"{name} left no report" for name, report in reports.items() if report is None]
+    faults += _disagreements(present)
+    for name, report in present.items():
+        faults += [f"{name}: {sentence}" for sentence in report["invariants_broken"]]
+        faults += [f"{name} halted: {report['halted']}"] if report["halted"] else []
+    agree = not faults and bool(present)
+    reference = max(present, key=lambda name: present[name]["final_height"], default=None)
+    story = histories[reference] if reference is not None else []
+    money_faults = list(_money_faults(plan, present, histories))
+    proven = sum(1 for record in story if record["kind"] == "JobSettled")
+    if proven < plan.wish.blocks:
+        faults.append(f"{proven} of {plan.wish.blocks} blocks were proven")
+    fields = {
+        "blocks_asked": plan.wish.blocks,
+        "blocks_proven": proven,
+        "nodes": sorted(present),
+        "nodes_agree": agree,
+        "money_conserved": not money_faults and bool(present),
+        "takeovers": list(_takeovers(plan, story)),
+        "refused": list(_refused(plan, present)),
+        "income": _income(plan, story),
+        **_times(plan, run, story),
+        "redundant_proofs": _redundant(run, plan, story),
+        "final_height": max((one["final_height"] for one in present.values()), default=0),
+        "voided": sum(1 for record in story if record["kind"] == "JobVoided"),
+        "faults": faults + money_faults,
+    }
+    return Verdict(fields, tuple(faults + money_faults))
+
+
+def _report(run: Path, name: str) -> dict[str, Any] | None:
+    path = run / "nodes" / name / "report.json"
+    if not path.exists():
+        return None
+    report: dict[str, Any] = json.loads(path.read_text())
+    return report
+
+
+def _history(run: Path, name: str) -> list[dict[str, Any]]:
+    """The final events of a node, each height once: a restarted node tells them again."""
+    told: dict[int, list[dict[str, Any]]] = {}
+    block: list[dict[str, Any]] = []
+    for record in read_lines(run / "nodes" / name / "events.jsonl"):
+        if record["kind"] == "Stage":
+            block = []
+        if "tick" not in record:
+            continue
+        block.append(record)
+        if record["kind"] == "Final":
+            told.setdefault(record["tick"], block)
+            block = []
+    return [record for tick in sorted(told) for record in told[tick]]
+
+
+def _disagreements(reports: dict[str, dict[str, Any]]) -> Iterator[str]:
+    names = sorted(reports)
+    for one, other in pairwise(names):
+        ours, theirs = reports[one]["digests"], reports[other]["digests"]
+        shared = sorted(ours.keys() & theirs.keys(), key=int)
+        if not shared:
+            yield f"{one} and {other} share no final block"
+        for tick in shared:
+            if ours[tick] != theirs[tick]:
+                yield f"{one} and {other} differ after tick {tick}"
+                break
+
+
+def _money_faults(
+    plan: Plan, reports: dict[str, dict[str, Any]], histories: dict[str, list[dict[str, Any]]]
+) -> Iterator[str]:
+    for name, report in reports.items():
+        balances = add_up(plan.genesis, histories[name])
+        for sentence in (*balances.faults(), *balances.compare(report["pockets"])):
+            yield f"{name}: {sentence}"
+
+
+def _takeovers(plan: Plan, story: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Tree nodes that passed on and were recorded, by whomever."""
+    passed: dict[tuple[str, int, int], str] = {}
+    names = plan.names
+    for record in story:
+        if record["kind"] == "TakenOver":
+            passed.setdefault((record["job"], *record["index"]), record["previous"])
+        if record["kind"] == "ProofRecorded":
+            level, position = record["index"]
+            failed = passed.get((record["job"], level, position))
+            if failed is not None and failed != record["prover"]:
+                yield {
+                    "job": record["job"],
+                    "level": level,
+                    "position": position,
+                    "failed": names.get(failed, failed),
+                    "by": names.get(record["prover"], record["prover"]),
+                }
+
+
+def _refused(plan: Plan, reports: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    counts: dict[tuple[str, str, str], int] = {}
+    for report in reports.values():
+        for one in report["refused"]:
+            sender = plan.names.get(one["from"], one["from"])
+            key = one["kind"], one["reason"], sender
+            counts[key] = counts.get(key, 0) + one["count"]
+    for (kind, reason, sender), count in sorted(counts.items()):
+        yield {"kind": kind, "reason": reason, "from": sender, "count": count}
+
+
+def _income(plan: Plan, story: list[dict[str, Any]]) -> dict[str, Any]:
+    earned = add_up(plan.genesis, story).income()
+    return {
+        one.name: earned.get(one.identity.account.hex(), {"total": 0, "by_cause": {}})
+        for one in plan.members
+    }
+
+
+def _times(plan: Plan, run: Path, story: list[dict[str, Any]]) -> dict[str, Any]:
+    """For each settled job: seconds from opening to its root's record, and along the critical path.
+
+    The critical path is the longest chain of proving from a leaf to the root, as measured, with
+    the time that each of its records waited from the end of its proof.
+    """
+    finished = _proof_times(run, plan)
+    opened: dict[str, int] = {}
+    recorded: dict[str, int] = {}
+    to_root: list[float] = []
+    critical: list[float] = []
+    for record in story:
+        if record["kind"] == "JobOpened":
+            opened[record["job"]] = record["at_ms"]
+        elif record["kind"] == "JobProven":
+            recorded[record["job"]] = record["at_ms"]
+        elif record["kind"] == "JobSettled":
+            job = record["job"]
+            to_root.append(round((recorded[job] - opened[job]) / 1000, 1))
+            critical.append(round(_critical_ms(job, plan, finished) / 1000, 1))
+    return {"time_to_root_s": to_root, "critical_path_s": critical}
+
+
+def _proof_times(run: Path, plan: Plan) -> dict[tuple[str, int, int], int]:
+    """Shortest measured proving time of each tree node, in milliseconds."""
+    times: dict[tuple[str, int, int], int] = {}
+    for member in plan.members:
+        path = run / "nodes" / member.name / "events.jsonl"
+        for record in read_lines(path) if path.exists() else ():
+            if record["kind"] == "ProofFinished":
+                place = record["key"]["job"], *record["key"]["index"]
+                times[place] = min(times.get(place, record["wall_ms"]), record["wall_ms"])
+    return times
+
+
+def _critical_ms(job: str, plan: Plan, finished: dict[tuple[str, int, int], int]) -> int:
+    """Longest chain of minimal time, proof times as measured, and finality, from seal to root.
+
+    A tree node takes its proof or its minimal time, whichever is longer, and two slots until its
+    record is ordered; the job's opening has to be final before anybody starts.
+    """
+    slot_ms = plan.genesis.network.slot_ms
+    ordering_ms = 2 * slot_ms
+
+    def longest(level: int, position: int) -> int:
+        own = finished.get((job, level, position), 0)
+        if level == 0:
+            return max(own, 2 * slot_ms)
+        below = max(longest(level - 1, 2 * position), longest(level - 1, 2 * position + 1))
+        return below + max(own, slot_ms)
+
+    return 2 * slot_ms + longest(plan.wish.leaves.bit_length() - 1, 0) + ordering_ms
+
+
+def _redundant(run: Path, plan: Plan, story: list[dict[str, Any]]) -> int:
+    """Finished proofs that nobody needed: more than one for a recorded tree node."""
+    recorded = {
+        (record["job"], *record["index"]) for record in story if record["kind"] == "ProofRecorded"
+    }
+    finished = 0
+    for member in plan.members:
+        path = run / "nodes" / member.name / "events.jsonl"
+        for record in read_lines(path) if path.exists() else ():
+            if record["kind"] == "ProofFinished":
+                place = (record["key"]["job"], *record["key"]["index"])
+                finished += place in recorded
+    return max(0, finished - len(recorded))

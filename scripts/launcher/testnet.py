@@ -1,0 +1,277 @@
+"""One testnet from launch to summary.
+
+Steps: a run folder with the genesis and one folder a node; the first validator, then everybody else
+with its address; then watch, narrate, strike and restart until every block asked for is settled at
+every live node; then stop all, judge, export what a light client needs, and write ``summary.json``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+import trio
+
+from protocol.params import format_genesis
+from scripts.configuration import save_configuration, save_identity
+from scripts.export import export_run
+from scripts.launcher.faults import Fault, Striker
+from scripts.launcher.narrate import Narrator
+from scripts.launcher.plan import Member, Plan
+from scripts.launcher.processes import Process, stop_all
+from scripts.launcher.summary import Verdict, judge
+from scripts.launcher.watch import NodeState, Tail
+from scripts.records import write_json
+
+LOOK_S: Final = 0.1
+"""Pause between two looks at what the nodes wrote."""
+
+STALL_S: Final = 15.0
+"""After so long without progress at start-up, say who waits for what."""
+
+PATIENCE_S: Final = 600.0
+"""After so long without a new final block the run is given up."""
+
+Say = Callable[[str], None]
+
+
+class TestnetFailed(Exception):
+    """A run could not be carried out; the sentence says why, the hint what to do."""
+
+    def __init__(self, sentence: str, hint: str) -> None:
+        super().__init__(f"{sentence}\nhint: {hint}")
+        self.sentence = sentence
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A testnet to be run.
+
+    :ivar restart_s: bring the killed back after so many seconds; None leaves them dead.
+    :ivar keep_running: go on after the last block until interrupted.
+    """
+
+    plan: Plan
+    run: Path
+    faults: tuple[Fault, ...] = ()
+    restart_s: float | None = None
+    keep_running: bool = False
+
+
+@dataclass(slots=True)
+class _Run:
+    order: Order
+    plan: Plan
+    processes: dict[str, Process]
+    states: dict[str, NodeState]
+    tails: dict[str, Tail]
+    narrator: Narrator
+    striker: Striker
+    say: Say
+    events: Any
+    killed: list[str] = field(default_factory=list)
+    moved_at: float = 0.0
+
+
+async def run_testnet(order: Order, say: Say) -> Verdict:
+    """Run it. Returns the verdict; nothing is left running, whatever happens.
+
+    :raises TestnetFailed: when it never got going.
+    """
+    now_ms = time.time_ns() // 1_000_000
+    plan = order.plan.starting_at(now_ms + order.plan.start_ms)
+    processes = {one.name: _prepare(order.run, plan, one) for one in plan.members}
+    (order.run / "genesis.toml").write_text(format_genesis(plan.genesis))
+    with (order.run / "events.jsonl").open("w") as events:
+        run = _Run(
+            order=order,
+            plan=plan,
+            processes=processes,
+            states={name: NodeState(name) for name in processes},
+            tails={name: Tail(one.folder / "events.jsonl") for name, one in processes.items()},
+            narrator=Narrator(plan, now_ms),
+            striker=Striker(order.faults, plan),
+            say=say,
+            events=events,
+        )
+        try:
+            await _start(run)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_stop_on_signal, nursery.cancel_scope)
+                await _watch(run, nursery)
+                nursery.cancel_scope.cancel()
+            alive = [name for name, one in processes.items() if one.is_running]
+        finally:
+            await stop_all(list(processes.values()))
+            _look(run)
+    return _finish(run, alive)
+
+
+# --- start ---
+
+
+def _prepare(run: Path, plan: Plan, member: Member) -> Process:
+    folder = run / "nodes" / member.name
+    folder.mkdir(parents=True)
+    save_identity(folder / "keys.toml", member.secret)
+    return Process(folder)
+
+
+async def _start(run: _Run) -> None:
+    first, *others = run.plan.members
+    run.say(run.narrator.line(_now_ms(), f"starting {len(run.plan.members)} nodes"))
+    await _launch(run, first, ())
+    with trio.move_on_after(STALL_S) as waiting:
+        while not run.states[first.name].addresses:
+            await trio.sleep(LOOK_S)
+            _look(run)
+            _require_alive(run, first.name)
+    if waiting.cancelled_caught:
+        raise TestnetFailed(
+            f"{first.name} does not listen after {STALL_S:g} s: {run.states[first.name].stage}",
+            f"read {run.processes[first.name].folder / 'log.txt'}",
+        )
+    bootstrap = tuple(run.states[first.name].addresses)
+    _write_join(run, bootstrap)
+    for member in others:
+        await _launch(run, member, bootstrap)
+
+
+async def _launch(run: _Run, member: Member, bootstrap: tuple[str, ...]) -> None:
+    process = run.processes[member.name]
+    configuration = replace(member.configuration, bootstrap=bootstrap)
+    save_configuration(process.folder / "node.toml", configuration)
+    await process.start()
+
+
+def _write_join(run: _Run, bootstrap: tuple[str, ...]) -> None:
+    """The file that lets others join: where the genesis is, and whom to ask first."""
+    lines = ['genesis = "genesis.toml"', f"bootstrap = {json.dumps(list(bootstrap))}"]
+    (run.order.run / "join.toml").write_text("\n".join(lines) + "\n")
+
+
+def _require_alive(run: _Run, name: str) -> None:
+    process = run.processes[name]
+    if process.is_wanted and not process.is_running:
+        raise TestnetFailed(
+            f"{name} ended by itself with exit code {process.exit_code}",
+            f"read {process.folder / 'log.txt'}",
+        )
+
+
+# --- watch ---
+
+
+async def _watch(run: _Run, nursery: trio.Nursery) -> None:
+    run.moved_at = trio.current_time()
+    told_stall = False
+    while run.order.keep_running or not _is_done(run):
+        await trio.sleep(LOOK_S)
+        for name, record in _look(run):
+            for victim in run.striker.victims(name, record):
+                await _strike(run, victim, nursery)
+        for name in run.processes:
+            _require_alive(run, name)
+        idle_s = trio.current_time() - run.moved_at
+        if idle_s > STALL_S and not told_stall:
+            told_stall = True
+            _tell_stall(run)
+        if idle_s > PATIENCE_S:
+            run.say(run.narrator.line(_now_ms(), f"no final block for {PATIENCE_S:g} s: giving up"))
+            return
+        told_stall = told_stall and idle_s > STALL_S
+
+
+def _look(run: _Run) -> list[tuple[str, dict[str, Any]]]:
+    """Take in what the nodes wrote since the last look."""
+    found = [(name, record) for name, tail in run.tails.items() for record in tail.fresh()]
+    for name, record in found:
+        before = run.states[name].height
+        run.states[name].take(record)
+        if run.states[name].height > before:
+            run.moved_at = trio.current_time()
+        run.events.write(json.dumps({"node": name} | record) + "\n")
+        for sentence in run.narrator.sentences(name, record):
+            run.say(sentence)
+    return found
+
+
+def _is_done(run: _Run) -> bool:
+    """Whether every block is settled at every node that is meant to be alive."""
+    living = [run.states[name] for name, one in run.processes.items() if one.is_wanted]
+    waiting = run.order.restart_s is not None and any(
+        not run.processes[name].is_wanted for name in run.killed
+    )
+    return not waiting and all(one.settled >= run.plan.wish.blocks for one in living)
+
+
+async def _strike(run: _Run, victim: str, nursery: trio.Nursery) -> None:
+    run.say(run.narrator.line(_now_ms(), f"SIGKILL to {victim}"))
+    await run.processes[victim].kill()
+    run.killed.append(victim)
+    if run.order.restart_s is not None:
+        nursery.start_soon(_bring_back, run, victim, run.order.restart_s)
+
+
+async def _bring_back(run: _Run, name: str, after_s: float) -> None:
+    await trio.sleep(after_s)
+    run.say(run.narrator.line(_now_ms(), f"{name} starts again"))
+    await run.processes[name].start()
+
+
+def _tell_stall(run: _Run) -> None:
+    others = len(run.processes) - 1
+    waits = [
+        f"{state.name} waits for {what}"
+        for state in run.states.values()
+        if (what := state.waits_for(others)) is not None and run.processes[state.name].is_wanted
+    ]
+    story = "; ".join(waits) or "all nodes are up and connected, but the log does not grow"
+    run.say(run.narrator.line(_now_ms(), f"no progress for {STALL_S:g} s: {story}"))
+
+
+async def _stop_on_signal(scope: trio.CancelScope) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for _ in signals:
+            scope.cancel()
+
+
+# --- finish ---
+
+
+def _finish(run: _Run, alive: list[str]) -> Verdict:
+    verdict = judge(run.plan, run.order.run, alive)
+    write_json(run.order.run / "summary.json", verdict.fields)
+    if verdict.fields["blocks_proven"] and alive:
+        best = max(alive, key=lambda name: run.states[name].height)
+        export_run(run.order.run, run.processes[best].folder)
+    return verdict
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def make_run_folder(parent: Path) -> Path:
+    """A new folder named after the time, for one run."""
+    name = time.strftime("%Y%m%d-%H%M%S")
+    for suffix in ("", *(f"-{number}" for number in range(2, 100))):
+        folder = parent / f"{name}{suffix}"
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return folder
+    raise TestnetFailed(f"{parent} is full of runs of this second", "name a folder with --out")
+
+
+def lower_priority() -> None:
+    """The launcher only watches: it gives way to the nodes."""
+    os.nice(5)

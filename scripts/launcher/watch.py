@@ -1,0 +1,76 @@
+"""Reads what the nodes of a run write, as it grows, and keeps what a person or a judge wants to
+know of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+class Tail:
+    """The records that one node has appended to its ``events.jsonl`` since the last look."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+
+    def fresh(self) -> Iterator[dict[str, Any]]:
+        """New records, whole lines only."""
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as lines:
+            lines.seek(self._offset)
+            for line in lines:
+                if not line.endswith(b"\n"):
+                    return
+                self._offset += len(line)
+                yield json.loads(line)
+
+
+@dataclass(slots=True)
+class NodeState:
+    """What is known of one node.
+
+    :ivar stage: how far it has come while booting.
+    :ivar height: its final height.
+    :ivar settled: jobs that it saw settled.
+    :ivar peers: how many peers it is connected to.
+    """
+
+    name: str
+    stage: str = "starting"
+    height: int = 0
+    settled: int = 0
+    peers: int = 0
+    addresses: list[str] = field(default_factory=list)
+
+    def take(self, record: dict[str, Any]) -> None:
+        """Note a record of this node."""
+        match record["kind"]:
+            case "Stage":
+                self._take_stage(record)
+            case "Final":
+                self.height = max(self.height, record["tick"])
+            case "JobSettled":
+                self.settled += 1
+
+    def _take_stage(self, record: dict[str, Any]) -> None:
+        self.stage = record["stage"]
+        if self.stage == "reading the configuration":
+            self.settled = 0
+        if self.stage == "connected":
+            self.peers = len(record["peers"])
+        if "addresses" in record:
+            self.addresses = record["addresses"]
+
+    def waits_for(self, others: int) -> str | None:
+        """What the node waits for before the first block, None when for nothing of its own."""
+        if self.stage == "connected" and self.peers >= min(others, 2):
+            return None
+        if self.stage in ("listening", "connected"):
+            return f"peers ({self.peers} of {others})"
+        return self.stage
