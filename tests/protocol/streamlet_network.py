@@ -131,9 +131,7 @@ def draft_on(who: Identity, parent: Anchor, slot: int, config: Settings) -> Draf
 
 
 def vote_for(who: Identity, header: LogHeader) -> SignedVote:
-    return sign_vote(
-        who.signing_seed, NETWORK, Vote(who.account, header.slot, block_hash(header))
-    )
+    return sign_vote(who.signing_seed, NETWORK, Vote(who.account, header.slot, block_hash(header)))
 
 
 @dataclass
@@ -254,7 +252,7 @@ class Twister(Node):
 
     def propose(self, slot: Slot) -> None:
         random_ = self.network.random
-        parents = self.known[-4:] + [self.engine.tip]
+        parents = [*self.known[-4:], self.engine.tip]
         for number in range(random_.randint(0, 3)):
             parent = random_.choice(parents)
             if parent.link.slot < slot:
