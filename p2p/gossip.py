@@ -37,6 +37,7 @@ from libp2p.peer.id import ID
 from libp2p.pubsub.gossipsub import PROTOCOL_ID_V11, GossipSub
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.pubsub import Pubsub
+from libp2p.pubsub.utils import safe_bytes_from_hex
 from libp2p.pubsub.validators import signature_validator
 
 from p2p import guards, limits
@@ -125,7 +126,9 @@ class GuardedRouter(GossipSub):
 
     async def handle_iwant(self, iwant_msg: Any, sender_peer_id: ID) -> None:
         """Send the cached messages that a peer asks for."""
-        self._replay(sender_peer_id, [_bytes_of_hex(text) for text in iwant_msg.messageIDs])
+        self._replay(
+            sender_peer_id, [safe_bytes_from_hex(wire) or b"" for wire in iwant_msg.messageIDs]
+        )
 
     async def flush_pending_messages(self, peer_id: ID) -> None:
         """Nothing: recent messages are sent again to a peer when it subscribes.
@@ -150,13 +153,6 @@ class GuardedRouter(GossipSub):
             message = self.mcache.get(message_id)
             if message is not None and bucket.take(message.ByteSize()):
                 self.send_rpc(peer_id, rpc_pb2.RPC(publish=[message]))
-
-
-def _bytes_of_hex(text: str) -> bytes:
-    try:
-        return bytes.fromhex(text)
-    except ValueError:
-        return b""
 
 
 class GuardedPubsub(Pubsub):

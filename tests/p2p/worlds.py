@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any, Protocol
 
 import trio
@@ -153,7 +153,7 @@ def linked(nodes: list[Any], links: str | None) -> list[tuple[Any, Any]]:
     if links is None:
         return list(combinations(nodes, 2))
     chain = [nodes[int(index)] for index in links.split("-")]
-    return list(zip(chain, chain[1:], strict=False))
+    return list(pairwise(chain))
 
 
 async def connected(nodes: list[Any], links: str | None) -> None:
