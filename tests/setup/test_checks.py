@@ -1,0 +1,51 @@
+"""All checks are run, and the last line counts them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from scripts.setup import checks
+from scripts.setup.checks import Check, check, checks_of
+from scripts.setup.tree import Tree
+
+
+@pytest.mark.parametrize(
+    ("codes", "closing"), [((0, 0), "2 passed, 0 failed"), ((1, 0), "1 passed, 1 failed")]
+)
+def test_a_failing_check_does_not_hide_the_others(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    codes: tuple[int, ...],
+    closing: str,
+) -> None:
+    planned = [
+        Check(f"number {number}", tmp_path, (sys.executable, "-c", f"raise SystemExit({code})"))
+        for number, code in enumerate(codes)
+    ]
+    monkeypatch.setattr(checks, "checks_of", lambda _: planned)
+    assert check(Tree(tmp_path), {}) == int(any(codes))
+    assert capfd.readouterr().out.splitlines()[-1] == closing
+
+
+def test_colour_is_left_to_the_tools(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    source = "import os; print(os.environ.get('NO_COLOR'), os.environ['RUSTC_BOOTSTRAP'])"
+    planned = [Check("colour", tmp_path, (sys.executable, "-c", source))]
+    monkeypatch.setattr(checks, "checks_of", lambda _: planned)
+    variables = {"NO_COLOR": "1", "RUSTC_BOOTSTRAP": "plonky2_field"}
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    check(Tree(tmp_path), variables)
+    assert "None plonky2_field\n" in capfd.readouterr().out
+    monkeypatch.setenv("NO_COLOR", "yes")
+    check(Tree(tmp_path), variables)
+    assert "yes plonky2_field\n" in capfd.readouterr().out
+
+
+def test_the_names_of_the_checks_differ(tmp_path: Path) -> None:
+    names = [one.name for one in checks_of(Tree(tmp_path))]
+    assert len(set(names)) == len(names)
