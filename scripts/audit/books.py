@@ -1,0 +1,190 @@
+"""Applies a final log a second time and keeps the books of it.
+
+Rules. For every final log block in order: what time brings about, to provers first, then to
+sequencers; the operations; then a job may open; then proven jobs are paid, oldest first. An
+operation out of its validity, or seen before, costs nothing. Any other costs its fee, to the log
+proposer, unless it is of a free kind and took effect; who cannot pay all of it is refused.
+
+A job pays exactly the fees of its header: ``fee_split`` of them to provers, the rest to the
+sequencer.
+
+Properties. It reads the log, the genesis and the first root, and no event of any node.
+"""
+
+from __future__ import annotations
+
+from protocol.beacon import genesis_beacon
+from protocol.errors import Refused
+from protocol.machine import EVIDENCE_EPOCHS, FinalBlock, equivocation
+from protocol.messages import (
+    BlockCommitment,
+    BlockReveal,
+    Intent,
+    Operation,
+    ProofRecord,
+    ProposalEvidence,
+    VoteEvidence,
+    job_id,
+    operation_hash,
+)
+from protocol.params import Genesis, network_id
+from protocol.rules import Moment
+from protocol.types import Account, Beacon, JobId, OperationHash, Root, Slot
+from scripts.audit.elected import ElectedReading
+from scripts.audit.fernet import FernetReading
+from scripts.audit.settled import Payment, Settled
+
+READABLE = ("fernet", "elected")
+"""The sequencing and the proving rule of which there is a second reading."""
+
+_WHOLE = 10_000
+_FREE = (ProofRecord, VoteEvidence, ProposalEvidence)
+_FIRST_EPOCHS = 3
+
+
+class Audit:
+    """The books of a network after the blocks that were applied.
+
+    :param root: root of the rollup's first state.
+    :ivar settled: jobs that were paid, in order.
+    :ivar earned: by account and cause, in micro-units.
+    """
+
+    def __init__(self, genesis: Genesis, root: Root) -> None:
+        self._genesis = genesis
+        self._network = network_id(genesis)
+        self._balances = {one.account: int(one.balance) for one in genesis.accounts}
+        self._log_stakes = {one.account: int(one.log_stake) for one in genesis.accounts}
+        self._vault = sum(int(one.balance) for one in genesis.rollup)
+        self._seen: set[OperationHash] = set()
+        self._punished: set[tuple[Account, Slot]] = set()
+        self._seeds: dict[int, Beacon] = {}
+        self._fernet = FernetReading(genesis, root)
+        self._elected = ElectedReading(genesis)
+        self.settled: list[Settled] = []
+        self.earned: dict[Account, dict[str, int]] = {}
+
+    def apply(self, block: FinalBlock) -> None:
+        """Apply the next final block."""
+        moment = block.moment
+        self._elected.pass_time(moment)
+        self._fernet.elect(moment, self._elected.pool(moment))
+        self._void_overdue(moment.tick)
+        for signed in block.operations:
+            self._take(moment, signed.operation)
+        opened = self._fernet.open(moment)
+        if opened is not None:
+            header, pool = opened
+            self._elected.open(moment, job_id(header), header, pool)
+        self._pay_proven(moment.tick)
+        epoch_ticks = self._genesis.network.epoch_ticks
+        if moment.tick % epoch_ticks == 0:
+            self._seeds[moment.tick // epoch_ticks + 1] = moment.beacon
+
+    def income(self) -> dict[str, dict[str, int]]:
+        """What each account of the genesis earned, by name and cause, without zeros."""
+        return {
+            one.name: dict(sorted(self.earned.get(one.account, {}).items()))
+            for one in self._genesis.accounts
+        }
+
+    # --- operations ---
+
+    def _take(self, moment: Moment, operation: Operation) -> None:
+        identity, until = operation_hash(operation), operation.valid_until
+        is_valid = moment.tick <= until <= moment.tick + self._genesis.network.epoch_ticks
+        if not is_valid or identity in self._seen:
+            return
+        self._seen.add(identity)
+        if isinstance(operation.payload, _FREE):
+            if not self._dispatch(moment, operation):
+                self._charge(moment, operation.sender)
+        elif self._charge(moment, operation.sender):
+            self._dispatch(moment, operation)
+
+    def _charge(self, moment: Moment, sender: Account) -> bool:
+        """Move the fee, or what there is of it, to the proposer; whether it was all there."""
+        held, due = self._balances.get(sender, 0), self._genesis.network.operation_fee
+        if sender != moment.proposer:
+            self._balances[sender] = held - min(held, due)
+            self._earn(Payment(moment.proposer, "OPERATION_FEE", min(held, due)))
+        return held >= due
+
+    def _dispatch(self, moment: Moment, operation: Operation) -> bool:
+        """Whether the operation takes effect; then it did."""
+        sender = operation.sender
+        match operation.payload:
+            case Intent() as payload:
+                return self._elected.take_intent(moment, sender, payload)
+            case ProofRecord() as payload:
+                return self._elected.take_record(moment, sender, payload)
+            case BlockCommitment() as payload:
+                seed = self._epoch_seed(moment.tick)
+                return self._fernet.take_commitment(moment, sender, payload, seed)
+            case BlockReveal() as payload:
+                return self._fernet.take_reveal(moment, sender, payload, self._vault)
+            case VoteEvidence() | ProposalEvidence() as payload:
+                return self._punish(moment, payload)
+
+    def _punish(self, moment: Moment, payload: VoteEvidence | ProposalEvidence) -> bool:
+        try:
+            offender, slot = equivocation(self._network, payload)
+        except Refused:
+            return False
+        oldest = moment.slot - EVIDENCE_EPOCHS * self._genesis.network.epoch_ticks
+        stake = self._log_stakes.get(offender, 0)
+        if slot < oldest or (offender, slot) in self._punished or stake == 0:
+            return False
+        self._punished.add((offender, slot))
+        burned = stake * self._genesis.network.equivocation_penalty // _WHOLE
+        self._log_stakes[offender] = stake - burned
+        return True
+
+    def _epoch_seed(self, tick: int) -> Beacon:
+        """The beacon at the end of the epoch before the last; the genesis' for the first ones."""
+        epoch = (tick - 1) // self._genesis.network.epoch_ticks
+        if epoch < _FIRST_EPOCHS:
+            return genesis_beacon(self._network)
+        return self._seeds[epoch]
+
+    # --- jobs ---
+
+    def _void_overdue(self, tick: int) -> None:
+        for job, reading in tuple(self._elected.jobs.items()):
+            if job not in self._elected.jobs or reading.is_proven:
+                continue
+            latest = self._elected.latest(job, tick)
+            if self._fernet.is_overdue(reading.opened, latest, tick):
+                chain = list(self._elected.jobs)
+                for doomed in chain[chain.index(job) :]:
+                    self._forget(doomed, is_paid=False)
+
+    def _pay_proven(self, tick: int) -> None:
+        for job, reading in tuple(self._elected.jobs.items()):
+            if not reading.is_proven:
+                return
+            header = reading.header
+            fees = sum(leaf.fees for leaf in header.content.leaves)
+            share = fees * header.fee_split // _WHOLE
+            payments = (
+                Payment(header.sequencer, "SEQUENCER_SHARE", fees - share),
+                *self._elected.pay(job, share),
+            )
+            for payment in payments:
+                self._earn(payment)
+            self._vault -= fees
+            provers, missed = reading.provers, tuple(reading.missed)
+            self.settled.append(Settled(job, header, tick, provers, missed, payments))
+            self._forget(job, is_paid=True)
+
+    def _forget(self, job: JobId, *, is_paid: bool) -> None:
+        del self._elected.jobs[job]
+        self._fernet.close(job, is_paid=is_paid)
+
+    def _earn(self, payment: Payment) -> None:
+        if payment.account is None or payment.amount == 0:
+            return
+        held = self._balances.get(payment.account, 0)
+        self._balances[payment.account] = held + payment.amount
+        causes = self.earned.setdefault(payment.account, {})
+        causes[payment.cause] = causes.get(payment.cause, 0) + payment.amount
