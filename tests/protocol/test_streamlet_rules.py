@@ -620,6 +620,17 @@ def test_a_vote_inside_a_certificate_can_be_half_of_the_evidence(bench):
     assert [type(output) for output in outputs] == [Equivocation, Notarised]
 
 
+def test_what_a_refused_message_taught_comes_with_the_next_call(bench):
+    engine = bench.engine()
+    one, other = (bench.block(bench.genesis, 1, by=number) for number in range(2))
+    engine.on_vote(bench.votes(other, 2)[0], at(1))
+    hollow = bench.altered(one, operations=bytes(32))
+    with pytest.raises(Refused):
+        engine.on_certified(bench.certified(hollow, 0, 1, 2), at(1))
+    [output] = engine.on_time(at(1))
+    assert isinstance(output, Equivocation)
+
+
 def test_two_proposals_in_one_slot_are_evidence_once_and_in_one_form(bench):
     blocks = [bench.block(bench.genesis, 1, label=label) for label in "abc"]
     pair = sorted((one.signed for one in blocks[:2]), key=lambda one: block_hash(one.header))
