@@ -19,6 +19,7 @@ import json
 import math
 import os
 import random
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +42,7 @@ line.
 _PORT_MAX: Final = 65_535
 _IP_KINDS: Final = ("ip4", "ip6")
 _NAME_KINDS: Final = ("dns", "dns4", "dns6")
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
 _EXCHANGE_TIMEOUT: Final = Milliseconds(5_000)
 
 
@@ -58,13 +60,17 @@ class Address:
         """Read a multiaddress. Raises ValueError for anything that is not TCP to an Ed25519
         account.
         """
-        if len(text) > limits.ADDRESS_CHARACTERS_MAX or not text.isascii():
-            raise ValueError("not an address: too long, or not ASCII")
         parts = text.split("/")
-        if len(parts) != 7 or parts[0] or parts[3] != "tcp" or parts[5] != "p2p":
-            raise ValueError(f"not an address of the form /ip4/HOST/tcp/PORT/p2p/ID: {text!r}")
-        kind, host, port = parts[1], _checked_host(parts[1], parts[2]), _checked_port(parts[4])
-        return cls(kind, host, port, account_of_text(parts[6]))
+        if len(text) > limits.ADDRESS_CHARACTERS_MAX or len(parts) != 7 or parts[0]:
+            raise ValueError("not an address of the form /ip4/HOST/tcp/PORT/p2p/ID")
+        _, kind, host, tcp, port, p2p, peer = parts
+        if (tcp, p2p) != ("tcp", "p2p"):
+            raise ValueError("not an address: only /tcp/PORT/p2p/ID is understood")
+        try:
+            checked = _checked_host(kind, host), _checked_port(port), account_of_text(peer)
+        except ValueError as error:
+            raise ValueError(f"not an address: {error}") from None
+        return cls(kind, *checked)
 
     def __str__(self) -> str:
         return f"{self.transport}/p2p/{peer_text(self.account)}"
@@ -85,13 +91,13 @@ def _checked_host(kind: str, host: str) -> str:
         return str(ipaddress.IPv4Address(host))
     if kind == "ip6":
         return str(ipaddress.IPv6Address(host))
-    if kind in _NAME_KINDS and host and host.replace("-", "").replace(".", "").isalnum():
+    if kind in _NAME_KINDS and _NAME.fullmatch(host):
         return host
     raise ValueError(f"not a host: /{kind}/{host!r}")
 
 
 def _checked_port(text: str) -> int:
-    if not text.isdecimal() or not 0 < int(text[:6]) <= _PORT_MAX:
+    if not (text.isascii() and text.isdecimal()) or not 0 < int(text[:6]) <= _PORT_MAX:
         raise ValueError(f"not a port: {text!r}")
     return int(text)
 
@@ -204,8 +210,8 @@ class AddressBook:
             for item in json.loads(path.read_text(encoding="utf-8")):
                 for text in reversed(item["addresses"]):
                     book.add(Address.parse(text), bootstrap=bool(item["bootstrap"]))
-        except (TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"{path} is not an address book") from error
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"{path} is not an address book: {error}") from error
         return book
 
     def _bound(self, newest: Account) -> None:
