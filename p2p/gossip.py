@@ -202,9 +202,16 @@ class GuardedPubsub(Pubsub):
         await self.publish(wire_name(self._network_id, topic), payload)
 
     async def keep_announcing(self) -> None:
-        """Repeat our subscriptions for ever: a peer forgets them when one of two streams breaks."""
+        """Repeat our subscriptions, and what failed, for ever.
+
+        A peer forgets our subscriptions when one of two streams breaks. The library gives a peer up
+        for the life of its connection when the first stream to it fails for more than a moment.
+        """
         while True:
             await trio.sleep(limits.ANNOUNCE_S)
+            for peer_id in self.host.get_connected_peers():
+                if peer_id not in self.peers:
+                    self._schedule_peer_stream_retry(peer_id)
             await self.message_all_peers(self.get_hello_packet().SerializeToString())
 
     async def stream_handler(self, stream: Any) -> None:

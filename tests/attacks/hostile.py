@@ -106,12 +106,17 @@ async def tolerated(action: Any) -> bool:
 
 
 @asynccontextmanager
-async def attacker(victim: Address, chance: random.Random) -> AsyncIterator[Attacker]:
+async def attacker(
+    victim: Address, chance: random.Random, listening: Any = None
+) -> AsyncIterator[Attacker]:
+    """An attacker connected to the victim; ``listening`` is handed the victim's gossip stream."""
     guards.patch_library()
     keys = create_new_key_pair(chance.randbytes(32))
     listen = _multiaddr("127.0.0.1", 0)
     host = _new_host(keys, listen)
     guards.close_unused_doors(host)
+    if listening is not None:
+        host.set_stream_handler(GOSSIP, listening)
     async with host.run([listen]):
         try:
             peer = PeerInfo(ID(peer_id_of(victim.account)), [Multiaddr(victim.transport)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 import trio
@@ -125,27 +126,27 @@ def test_a_peer_gets_a_recent_message_again_when_it_asks() -> None:
     world = LibP2PWorld()
 
     async def body() -> None:
+        received: list[rpc_pb2.Message] = []
+        changed = trio.Event()
+
+        async def collect(stream: Any) -> None:
+            nonlocal changed
+            reader = ByteReader(stream)
+            while True:
+                frame = await reader.exactly(await reader.length(limits.RPC_BYTES_MAX))
+                received.extend(parsed(frame).publish)
+                changed.set()
+                changed = trio.Event()
+
+        async def wait_for(count: int) -> None:
+            while len(received) < count:
+                await changed.wait()
+
         node = world.node("a")
         join_all([node])
         async with world.running([node]):
-            async with attacker(node.addresses()[0], random.Random("asker")) as asker:
-                received: list[rpc_pb2.Message] = []
-                changed = trio.Event()
-
-                async def collect(stream: object) -> None:
-                    nonlocal changed
-                    reader = ByteReader(stream)  # type: ignore[arg-type]
-                    while True:
-                        frame = await reader.exactly(await reader.length(limits.RPC_BYTES_MAX))
-                        received.extend(parsed(frame).publish)
-                        changed.set()
-                        changed = trio.Event()
-
-                async def wait_for(count: int) -> None:
-                    while len(received) < count:
-                        await changed.wait()
-
-                asker.host.set_stream_handler(GOSSIP, collect)
+            place = node.addresses()[0]
+            async with attacker(place, random.Random("asker"), collect) as asker:
                 await node.wait_for_peers(1)
                 topic = asker.signed(b"").topicIDs[0]
                 rpc = rpc_pb2.RPC()
@@ -158,6 +159,6 @@ def test_a_peer_gets_a_recent_message_again_when_it_asks() -> None:
                 rpc.control.iwant.add(messageIDs=[received[0].from_id + received[0].seqno])
                 await stream.write(framed(rpc.SerializeToString()))
                 await wait_for(2)
-                assert [message.data for message in received] == [b"once more"] * 2
+        assert [message.data for message in received] == [b"once more"] * 2
 
     world.run(body)
