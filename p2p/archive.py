@@ -19,7 +19,7 @@ operation, builds on it or proves it, the bytes must be here and be what the ope
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 import trio
 
@@ -62,14 +62,21 @@ FETCH_ROUNDS: Final = 3
 FETCH_PAUSE_S: Final = 0.4
 """Pause between rounds: gossip may be ahead of the holder's own store."""
 
-CHECKS_AT_ONCE: Final = 4
-"""Checks of bodies and proofs that run in threads at the same time."""
+T = TypeVar("T")
+
+
+class Offload(Protocol):
+    """Runs a check that takes milliseconds without blocking the loop."""
+
+    async def __call__(self, check: Callable[[], T], /) -> T:
+        """What ``check`` returns."""
 
 
 class Archive:
     """Bodies, executed blocks and valid proofs of one node.
 
     :param on_block: told of a job whose block is executed.
+    :param offload: runs checks, usually in threads.
     """
 
     def __init__(
@@ -80,6 +87,7 @@ class Archive:
         backend: ProverBackend,
         genesis_state: RollupState,
         on_block: Callable[[JobId], Awaitable[None]],
+        offload: Offload,
     ) -> None:
         self._network_id = network_id
         self._network = network
@@ -93,7 +101,7 @@ class Archive:
         self._queue: list[tuple[JobId, JobHeader]] = []
         self._wake = trio.Event()
         self._state_known: dict[JobId, trio.Event] = {}
-        self._limiter = trio.CapacityLimiter(CHECKS_AT_ONCE)
+        self._offload = offload
 
     # --- reading ---
 
@@ -161,14 +169,8 @@ class Archive:
         body = await self.fetch(content.body, BODY_BYTES_MAX, holders)
         if body is None:
             return Refused(Reason.BODY_MISSING)
-        executed = await trio.to_thread.run_sync(
-            execute_body,
-            self._network_id,
-            content,
-            body,
-            state,
-            self._backend,
-            limiter=self._limiter,
+        executed = await self._offload(
+            lambda: execute_body(self._network_id, content, body, state, self._backend)
         )
         if isinstance(executed, ExecutedBlock):
             self._store.put_body(content.body, body)
@@ -200,9 +202,7 @@ class Archive:
         proof = await self.fetch(record.proof, self._backend.proof_bytes, (prover,))
         if proof is None:
             return Reason.BODY_MISSING
-        fault = await trio.to_thread.run_sync(
-            self._backend.verify, statement, proof, limiter=self._limiter
-        )
+        fault = await self._offload(lambda: self._backend.verify(statement, proof))
         if fault is not None:
             return Reason.INVALID_PROOF
         self._store.put_body(record.proof, proof)

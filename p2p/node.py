@@ -29,7 +29,7 @@ from typing import Any, Final, TypeAlias
 
 import trio
 
-from p2p.archive import BODY_REQUEST, Archive
+from p2p.archive import BODY_REQUEST, Archive, Offload
 from p2p.journal import Journal
 from p2p.judges import Judges
 from p2p.store import Store
@@ -180,6 +180,7 @@ class NodeParts:
     """What a node is made of.
 
     :ivar workshop: None for a node that proves nothing.
+    :ivar offload: runs checks of bodies and proofs, usually in threads.
     """
 
     replica: Replica
@@ -191,6 +192,7 @@ class NodeParts:
     clock: Clock
     agents: Sequence[Agent]
     workshop: Workshop | None
+    offload: Offload
     observer: Observer
 
 
@@ -209,6 +211,7 @@ class Node:
             parts.backend,
             parts.genesis_state,
             self._on_block_known,
+            parts.offload,
         )
         self._running: dict[ProofKey, trio.CancelScope] = {}
         self._checks = trio.CapacityLimiter(CHECKS_MAX)

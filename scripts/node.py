@@ -19,7 +19,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 import trio
 
@@ -67,6 +67,10 @@ from sequencer.traffic_agent import TrafficAgent
 BOOK_PAUSE_S: Final = 10.0
 """Pause between two savings of the address book."""
 
+T = TypeVar("T")
+
+_CHECKS: Final = trio.CapacityLimiter(4)
+
 log = logging.getLogger("provnet")
 
 
@@ -76,6 +80,11 @@ class SystemClock:
     def now_ms(self) -> Milliseconds:
         """Milliseconds since the Unix epoch."""
         return Milliseconds(time.time_ns() // 1_000_000)
+
+
+async def in_thread(check: Callable[[], T], /) -> T:
+    """Run a check in a thread, a few at a time, and leave the loop to others."""
+    return await trio.to_thread.run_sync(check, limiter=_CHECKS)
 
 
 class SystemEntropy:
@@ -213,6 +222,7 @@ async def _run_node(path: Path, stop_with_input: bool, follow: Follow) -> None:
                     clock=clock,
                     agents=agents,
                     workshop=workshop,
+                    offload=in_thread,
                     observer=observe,
                 )
             )

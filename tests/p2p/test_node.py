@@ -1,0 +1,149 @@
+"""The node's own code, many at once over the memory network, with modelled proofs and real stores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+
+from p2p.memory import LinkModel
+from p2p.node import ProofStarted
+from protocol.events import Assigned, JobSettled, ProofRecorded, RightMissed, TakenOver
+from protocol.ledger import Cause, Moved
+from protocol.types import Milliseconds
+from scripts.launcher.plan import Wish
+from tests.p2p.town import Town, live
+
+MODELLED = Wish(validators=4, provers=4, leaves=4, blocks=1, slot_ms=1_000, backend="modelled")
+
+
+def everybody_settled(town: Town, blocks: int = 1) -> bool:
+    return all(town.settled(name) >= blocks for name in town.residents)
+
+
+def paid(town: Town, name: str, cause: Cause) -> int:
+    account = town[name].account
+    moves = town["validator-1"].events(Moved)
+    return sum(one.amount for one in moves if one.cause is cause and one.target.owner == account)
+
+
+def test_a_block_is_proven_and_paid_and_everybody_agrees(tmp_path: Path) -> None:
+    town = Town(tmp_path, MODELLED)
+
+    async def story(nursery: trio.Nursery) -> None:
+        await town.until(lambda: everybody_settled(town))
+
+    live(town, story)
+    town.assert_agreement()
+    events = town["prover-1"].events(ProofRecorded)
+    assert len({(one.job, one.index) for one in events}) == len(events) == 7
+    assert not town["prover-1"].events(RightMissed)
+    owners = {one.index: one.prover for one in town["prover-1"].events(Assigned)}
+    assert all(owners[one.index] == one.prover for one in events)
+    assert all(paid(town, f"prover-{number}", Cause.PROVER_PAY) > 0 for number in range(1, 5))
+
+
+def test_a_dead_prover_is_covered_by_its_sibling_and_earns_nothing(tmp_path: Path) -> None:
+    town = Town(tmp_path, MODELLED)
+    victim: list[str] = []
+
+    async def story(nursery: trio.Nursery) -> None:
+        def starts_a_leaf() -> list[str]:
+            return [
+                name
+                for name, resident in town.residents.items()
+                if any(isinstance(one, ProofStarted) for one in resident.told)
+            ]
+
+        await town.until(lambda: bool(starts_a_leaf()))
+        victim.append(starts_a_leaf()[0])
+        town[victim[0]].stop()
+        alive = [name for name in town.residents if name != victim[0]]
+        await town.until(lambda: all(town.settled(name) for name in alive))
+
+    live(town, story)
+    town.assert_agreement()
+    dead = town[victim[0]].account
+    witness = town["validator-1"]
+    passed = {one.index: one.heir for one in witness.events(TakenOver) if one.previous == dead}
+    owners = {one.index: one.prover for one in witness.events(Assigned)}
+    recorded = {one.index: one.prover for one in witness.events(ProofRecorded)}
+    assert passed and all(recorded[index] == heir for index, heir in passed.items())
+    assert dead not in recorded.values()
+    assert paid(town, victim[0], Cause.PROVER_PAY) == 0
+    pay = {
+        one.place: one for one in witness.events(Moved) if one.cause is Cause.PROVER_PAY
+    }
+    assert set(pay) == {index for index, owner in owners.items() if owner != dead}
+
+
+def test_a_stopped_validator_goes_on_from_its_store_and_signs_nothing_twice(
+    tmp_path: Path,
+) -> None:
+    town = Town(tmp_path, MODELLED)
+    heights: list[int] = []
+
+    async def story(nursery: trio.Nursery) -> None:
+        sleeper = town["validator-2"]
+        await town.until(lambda: sleeper.height >= 3)
+        sleeper.stop()
+        heights.append(sleeper.height)
+        await town.until(lambda: town["validator-1"].height >= heights[0] + 8)
+        nursery.start_soon(sleeper.run)
+        await town.until(lambda: everybody_settled(town))
+        await town.until(lambda: sleeper.height >= town["validator-1"].height)
+
+    live(town, story)
+    town.assert_agreement()
+    assert town["validator-2"].height > heights[0] + 8
+    assert not town["validator-1"].running.machine._punished
+
+
+def test_the_log_stands_still_without_a_quorum_and_goes_on_with_one(tmp_path: Path) -> None:
+    town = Town(tmp_path, MODELLED)
+    heights: list[int] = []
+
+    async def story(nursery: trio.Nursery) -> None:
+        accounts = [town[f"validator-{number}"].account for number in range(1, 5)]
+        await town.until(lambda: town["validator-1"].height >= 2)
+        town.hub.partition([accounts[:2], accounts[2:]])
+        await trio.sleep(10)
+        heights.append(town["validator-1"].height)
+        await trio.sleep(120)
+        heights.append(max(resident.height for resident in town.residents.values()))
+        town.hub.heal()
+        await town.until(lambda: everybody_settled(town))
+
+    live(town, story)
+    town.assert_agreement()
+    assert heights[1] <= heights[0] + 2
+
+
+@pytest.mark.parametrize("seed", ["a", "b", "c"])
+def test_loss_and_jitter_delay_but_do_not_stop(tmp_path: Path, seed: str) -> None:
+    wish = Wish(4, 4, 4, 1, 1_000, "modelled", seed)
+    town = Town(tmp_path, wish, LinkModel(Milliseconds(30), Milliseconds(60), loss=0.05))
+
+    async def story(nursery: trio.Nursery) -> None:
+        await town.until(lambda: town.settled("validator-1") >= 1)
+        await town.until(lambda: everybody_settled(town))
+
+    live(town, story)
+    town.assert_agreement()
+    assert len(town["validator-1"].events(JobSettled)) == 1
+
+
+def test_an_idle_log_does_not_grow(tmp_path: Path) -> None:
+    town = Town(tmp_path, MODELLED)
+    heights: list[int] = []
+
+    async def story(nursery: trio.Nursery) -> None:
+        await town.until(lambda: everybody_settled(town))
+        await trio.sleep(30)
+        heights.append(town["validator-1"].height)
+        await trio.sleep(300)
+        heights.append(town["validator-1"].height)
+
+    live(town, story)
+    assert heights[1] - heights[0] <= 2
