@@ -483,10 +483,21 @@ HOSTILE = {
 @pytest.mark.parametrize("attack", HOSTILE)
 def test_hostile_shapes_build_nothing(kind: Any, size: int, attack: str) -> None:
     payload = HOSTILE[attack](size)
-    refusal(kind, payload, size)
+    assert_builds_nothing(kind, payload)
+
+
+@pytest.mark.parametrize("place", [b"\x9b", b"\x9b\x01\xc4\x20" + bytes(32)])
+def test_a_map_in_a_fields_place_is_not_built(place: bytes) -> None:
+    pairs = b"".join(b"\xcd" + struct.pack(">H", key) + b"\x00" for key in range(60_000))
+    assert_builds_nothing(Everything, place + b"\xde" + struct.pack(">H", 60_000) + pairs)
+
+
+def assert_builds_nothing(kind: Any, payload: bytes) -> None:
+    """Refused, and the peak of memory is a copy of the payload and small change, in bytes."""
+    refusal(kind, payload, len(payload))
     tracemalloc.start()
     try:
-        refusal(kind, payload, size)
+        refusal(kind, payload, len(payload))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

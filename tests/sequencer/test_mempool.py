@@ -290,6 +290,23 @@ def test_what_the_state_executed_or_can_no_longer_pay_is_dropped() -> None:
     assert len(pool) == pool.statistics().senders == 0
 
 
+def test_a_sender_may_spend_its_last_unit() -> None:
+    pool = TransferPool(STATE)
+    everything = transfer(FIRST, 0, 50, amount=50)
+    assert pool.add(everything) is None
+    assert pool.select(STATE, 9) == (everything,)
+
+
+def test_what_waited_behind_a_gap_is_worth_its_fee_when_the_state_closes_it() -> None:
+    pool = TransferPool(STATE, transfers_max=2)
+    assert pool.add(transfer(FIRST, 1, 50)) is None
+    assert pool.add(transfer(SECOND, 0, 5)) is None
+    pool.advance(executed(STATE, transfer(FIRST, 0, 0)))
+    assert pool.add(transfer(THIRD, 0, 6)) is None
+    state = executed(STATE, transfer(FIRST, 0, 0))
+    assert pool.select(state, 9) == (transfer(FIRST, 1, 50), transfer(THIRD, 0, 6))
+
+
 def test_senders_unknown_to_another_state_are_dropped() -> None:
     pool = TransferPool(STATE)
     assert pool.add(transfer(FIRST, 0, 1)) is None
