@@ -488,8 +488,8 @@ def test_hostile_shapes_build_nothing(kind: Any, size: int, attack: str) -> None
 
 @pytest.mark.parametrize("place", [b"\x9b", b"\x9b\x01\xc4\x20" + bytes(32)])
 def test_a_map_in_a_fields_place_is_not_built(place: bytes) -> None:
-    pairs = b"".join(b"\xcd" + struct.pack(">H", key) + b"\x00" for key in range(60_000))
-    assert_builds_nothing(Everything, place + b"\xde" + struct.pack(">H", 60_000) + pairs)
+    pairs = b"".join(b"\xa4%04x\x00" % key for key in range(20_000))
+    assert_builds_nothing(Everything, place + b"\xde" + struct.pack(">H", 20_000) + pairs)
 
 
 def assert_builds_nothing(kind: Any, payload: bytes) -> None:
