@@ -2,7 +2,7 @@
 
 Problem. That a ledger is conserved is told by the ledger itself. Somebody else has to add.
 
-Rules. It reads ``genesis.toml`` as a table and records as ``scripts.records`` writes them, one a
+Rules. It reads the entries of the genesis and records as ``scripts.records`` writes them, one a
 line, and knows nothing else. A tick counts when its ``Final`` record is there, once, in order: what
 a node that was killed had told of an unfinished tick, and what it tells again after a restart, are
 left out. Every ``Moved`` takes from one pocket and gives to another; at the end of each tick
@@ -12,16 +12,17 @@ left out. Every ``Moved`` takes from one pocket and gives to another; at the end
   nothing at all from a job before its root was proven;
 - what left a job's escrow is the fees of its header, no more, and a settled job's escrow is empty.
 
-Properties. Standard library only, plain integers, one pass.
+Properties. Plain integers, one pass; no code of ``protocol`` runs here.
 """
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+if TYPE_CHECKING:
+    from protocol.params import Genesis
 
 Pocket: TypeAlias = tuple[str, str]
 """Kind of a pocket and its owner in hexadecimal digits."""
@@ -39,7 +40,6 @@ EARNINGS: Final = (
 """Causes by which an account earns."""
 
 _NODE_PAY: Final = ("OPEN_PAY", "PROVER_PAY", "TAKEOVER_PAY")
-_STAKES: Final = ("log_stake", "prover_stake", "sequencer_stake")
 _VAULT: Final = ("ROLLUP_VAULT", "")
 
 
@@ -90,6 +90,17 @@ class Balances:
             for pocket in sorted({*theirs, *self.pockets})
             if theirs.get(pocket, 0) != self.pockets.get(pocket, 0)
         )
+
+    def income(self) -> dict[str, dict[str, Any]]:
+        """What each account earned, by its hexadecimal digits, in micro-units.
+
+        ``{"total": sum, "by_cause": {cause: amount}}``; causes by which it earned nothing are left
+        out, and so are accounts that earned nothing at all.
+        """
+        return {
+            account: {"total": sum(causes.values()), "by_cause": dict(sorted(causes.items()))}
+            for account, causes in sorted(self.earned.items())
+        }
 
     def take(self, tick: int, records: Iterable[Record]) -> None:
         """Add the records of the next tick."""
@@ -176,15 +187,9 @@ class Balances:
         return self.names.get(owner, owner[:8])
 
 
-def read_genesis(path: Path) -> dict[str, Any]:
-    """The table in a ``genesis.toml``. Raises OSError and tomllib.TOMLDecodeError."""
-    return tomllib.loads(path.read_text())
-
-
-def add_up(genesis: Mapping[str, Any], records: Iterable[Record]) -> Balances:
+def add_up(genesis: Genesis, records: Iterable[Record]) -> Balances:
     """Add all money again.
 
-    :param genesis: the table of ``genesis.toml``.
     :param records: a node's ``events.jsonl`` from its first line on; lines of other kinds, of
         unfinished ticks and of ticks told before are passed over.
     """
@@ -202,24 +207,16 @@ def add_up(genesis: Mapping[str, Any], records: Iterable[Record]) -> Balances:
     return balances
 
 
-def income(balances: Balances) -> dict[str, dict[str, Any]]:
-    """What every account of the genesis earned, by name: ``{"total": sum, "by_cause": {cause:
-    amount}}`` in micro-units; causes by which it earned nothing are left out.
-    """
-    return {
-        name: {"total": sum(causes.values()), "by_cause": dict(sorted(causes.items()))}
-        for account, name in balances.names.items()
-        for causes in [balances.earned.get(account, {})]
-    }
-
-
-def _first(genesis: Mapping[str, Any]) -> Balances:
-    pockets: dict[Pocket, int] = {_VAULT: sum(one["balance"] for one in genesis["rollup"])}
-    for one in genesis["accounts"]:
-        pockets["BALANCE", one["account"]] = one["balance"]
-        for stake in _STAKES:
-            pockets[stake.upper(), one["account"]] = one[stake]
-    names = {one["account"]: one["name"] for one in genesis["accounts"]}
+def _first(genesis: Genesis) -> Balances:
+    """What the genesis puts into each pocket, read entry by entry."""
+    pockets: dict[Pocket, int] = {_VAULT: sum(one.balance for one in genesis.rollup)}
+    for one in genesis.accounts:
+        owner = one.account.hex()
+        pockets["BALANCE", owner] = one.balance
+        pockets["LOG_STAKE", owner] = one.log_stake
+        pockets["PROVER_STAKE", owner] = one.prover_stake
+        pockets["SEQUENCER_STAKE", owner] = one.sequencer_stake
+    names = {one.account.hex(): one.name for one in genesis.accounts}
     held = {pocket: amount for pocket, amount in pockets.items() if amount}
     return Balances(held, sum(held.values()), names)
 

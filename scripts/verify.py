@@ -8,8 +8,7 @@ is checked against a statement made from its header and provers, as one chain fr
 certificates; jobs, assignment, misses, takeovers and pay are computed from its final blocks by
 :mod:`scripts.audit`, which shares no code with the rules; every block must be the job that was
 settled at its place, with the provers that the log recorded; and the income of every account must
-be the one in ``summary.json``, to the unit, at its ``income_height`` (the end of the log when it
-names none).
+be the one in ``summary.json``, to the unit, at its ``final_height``.
 
 Properties. Nothing in a run folder makes :func:`verify_run` raise. All failures that can be found
 are reported, not only the first; after a bad block the chain goes on from what it claims.
@@ -20,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from protocol.errors import Refused
 from protocol.light import BlockProof, check_block, check_log
@@ -49,12 +48,9 @@ from scripts.folder import (
 _SHORT: Final = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Something that does not verify.
-
-    :ivar what: a file of the run folder, or a part of one.
-    :ivar reason: a sentence.
+class Failure(NamedTuple):
+    """Something that does not verify: a file of the run folder, or a part of one, and a
+    sentence.
     """
 
     what: str
@@ -150,7 +146,10 @@ class _Verifier:
     ) -> None:
         name, header = f"{BLOCKS}/{block_name(number)}", block.header
         previous, from_root = NO_JOB, root
-        if before is not None and before.header.leaf_count:
+        if number > 1 and (before is None or not before.header.leaf_count):
+            self.fail(name, "the block before it says nothing to build on")
+            return
+        if before is not None:
             previous, from_root = job_id(before.header), before.header.to_root
         try:
             check_block(network_id(genesis), backend_of(genesis), previous, from_root, block)
@@ -242,10 +241,12 @@ class _Verifier:
                 self.lines.append(f"income of {name} at height {height}: {_amounts(causes)}")
 
 
-def _income_height(summary: dict[str, Any], final_height: int) -> int:
-    height = summary.get("income_height", final_height)
-    if type(height) is not int or not 0 <= height <= final_height:
-        raise RunUnreadable(SUMMARY, f"income_height is no height of the log: {height!r}")
+def _income_height(summary: dict[str, Any], log_height: int) -> int:
+    height = summary.get("final_height")
+    if type(height) is not int or height < 0:
+        raise RunUnreadable(SUMMARY, "it has no final_height")
+    if height > log_height:
+        raise RunUnreadable(SUMMARY, f"it speaks of height {height}, the log ends at {log_height}")
     return height
 
 

@@ -1,0 +1,87 @@
+"""Node configurations and keys as files: what is written is read back, what is wrong is named."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from scripts.configuration import (
+    ConfigurationError,
+    NodeConfiguration,
+    ProverConfiguration,
+    SequencerConfiguration,
+    TrafficConfiguration,
+    derive_identity,
+    load_configuration,
+    load_identity,
+    save_configuration,
+    save_identity,
+)
+
+WHOLE = NodeConfiguration(
+    name="one",
+    genesis="genesis.toml",
+    listen_port=4_001,
+    bootstrap=("/ip4/127.0.0.1/tcp/1", "a\\b"),
+    prover=ProverConfiguration(workers=2),
+    sequencer=SequencerConfiguration(leaf_count=8),
+    traffic=TrafficConfiguration(seed='quoted "seed"'),
+)
+
+
+@pytest.mark.parametrize("configuration", [WHOLE, NodeConfiguration("bare", "genesis.toml")])
+def test_a_configuration_is_read_back_as_written(
+    tmp_path: Path, configuration: NodeConfiguration
+) -> None:
+    path = tmp_path / "node.toml"
+    save_configuration(path, configuration)
+    assert load_configuration(path) == configuration
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("name = 1", "must be"),
+        ('name = "a"', "entry genesis"),
+        ('name = "a"\ngenesis = "g"\ncolour = "red"', "unknown entry colour"),
+        ('name = "a"\ngenesis = "g"\n[prover]\nworkers = -1', "not negative"),
+        ('name = "a"\ngenesis = "g"\nbootstrap = "x"', "a list"),
+        ("name = ", "not TOML"),
+    ],
+)
+def test_what_is_wrong_is_named_with_a_hint(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "node.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError, match=words) as caught:
+        load_configuration(path)
+    assert "hint: " in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        load_configuration(tmp_path / "node.toml")
+
+
+def test_keys_are_for_their_owner_only_and_never_overwritten(tmp_path: Path) -> None:
+    path, seed = tmp_path / "keys.toml", bytes(range(32))
+    save_identity(path, seed)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert load_identity(path) == derive_identity(seed)
+    with pytest.raises(FileExistsError):
+        save_identity(path, bytes(32))
+    assert load_identity(path) == derive_identity(seed)
+
+
+@pytest.mark.parametrize("text", ["", 'secret = "ab"', f'secret = "{"0" * 64}"\nmore = 1'])
+def test_damaged_keys_are_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "keys.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError, match="exactly one secret"):
+        load_identity(path)
+
+
+def test_the_vrf_key_is_not_the_signing_key() -> None:
+    identity = derive_identity(bytes(32))
+    assert identity.vrf_seed != identity.signing_seed
