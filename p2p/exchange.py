@@ -131,10 +131,10 @@ class Exchange:
         try:
             protocol = wire_protocol(self._network_id, name)
             return await self._host.new_stream(ID(peer_id_of(peer)), [protocol])
-        except StreamFailure:
-            connected = self._host.get_network().get_connections(ID(peer_id_of(peer)))
-            failure = Failure.UNKNOWN_NAME if connected else Failure.UNREACHABLE
-            raise failure.error() from None
+        except StreamFailure as error:
+            # the library says in words only whether the name or the conversation failed
+            unknown = "not supported" in str(error.__cause__)
+            raise (Failure.UNKNOWN_NAME if unknown else Failure.BROKEN).error() from None
         except Exception:  # noqa: BLE001 -- no connection, or it broke meanwhile
             raise Failure.UNREACHABLE.error() from None
 

@@ -27,6 +27,7 @@ is free.
 
 from __future__ import annotations
 
+import random
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
@@ -93,6 +94,12 @@ class GuardedRouter(GossipSub):
     def _check_equivocation(self, msg: rpc_pb2.Message) -> bool:  # noqa: ARG002
         # keeps a thousand whole messages; two messages with one number do no harm here
         return True
+
+    def _select_peers_for_pruning(self, topic: str, num_to_prune: int) -> list[ID]:
+        # The library takes them in the order of their hashes: where those are equal (one process,
+        # or a fixed hash seed) all nodes prune the same peer, and it is alone.
+        members = sorted(self.mesh[topic], key=lambda peer: peer.to_bytes())
+        return random.SystemRandom().sample(members, min(num_to_prune, len(members)))
 
     def _get_peers_to_send(
         self,
