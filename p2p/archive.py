@@ -81,6 +81,7 @@ class Archive:
 
     def __init__(
         self,
+        *,
         network_id: NetworkId,
         network: Network,
         store: Store,
@@ -254,7 +255,7 @@ class Archive:
             return None
         return answer
 
-    async def answer(self, peer: Account, body: bytes) -> bytes | None:
+    async def answer(self, _peer: Account, body: bytes) -> bytes | None:
         """Serve bytes by hash."""
         return self._store.body(BodyHash(body)) if len(body) == len(NO_JOB) else None
 

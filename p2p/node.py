@@ -205,13 +205,13 @@ class Node:
         self._replica = parts.replica
         self._send, self._receive = trio.open_memory_channel[Happening | AgentEvent](INBOX_MAX)
         self._archive = Archive(
-            parts.replica.machine.network,
-            parts.network,
-            parts.store,
-            parts.backend,
-            parts.genesis_state,
-            self._on_block_known,
-            parts.offload,
+            network_id=parts.replica.machine.network,
+            network=parts.network,
+            store=parts.store,
+            backend=parts.backend,
+            genesis_state=parts.genesis_state,
+            on_block=self._on_block_known,
+            offload=parts.offload,
         )
         self._running: dict[ProofKey, trio.CancelScope] = {}
         self._checks = trio.CapacityLimiter(CHECKS_MAX)
@@ -430,7 +430,7 @@ class Node:
         await trio.sleep(SYNC_PAUSE_S / 10)
         return self._replica.final_height > before
 
-    async def _answer_blocks(self, peer: Account, body: bytes) -> bytes | None:
+    async def _answer_blocks(self, _peer: Account, body: bytes) -> bytes | None:
         return encode_certified(self._parts.store, body, SYNC_BYTES_MAX)
 
     # --- bodies ---

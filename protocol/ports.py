@@ -169,9 +169,11 @@ class MergeContent:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What one proof says: ``prover`` proved tree node ``index`` of ``job``, leaves ``first`` to
-    ``end`` (exclusive),
-    from root to root, with this claim."""
+    """What one proof says.
+
+    ``prover`` proved tree node ``index`` of ``job``, which is leaves ``first`` to ``end``
+    (exclusive), from root to root, with this claim about this content.
+    """
 
     job: JobId
     index: TreeIndex

@@ -236,7 +236,7 @@ class ProvingRule(Rule, Protocol):
         """The claim that is recorded for a tree node of an open job, if one is."""
 
     def may_deliver(self, job: JobId, index: TreeIndex, prover: Account) -> bool:
-        """Whether the prover holds, or will hold once inputs are recorded, a right to the tree node."""
+        """Whether the prover holds a right to the tree node, open or waiting for inputs."""
 
     def enlistment(self, account: Account, tick: Tick, lifetime: Tick) -> Payload | None:
         """A payload that keeps the account electable, if it is time for one.

@@ -23,8 +23,8 @@ def provnet() -> None:
     """Run, join, test and compare decentralised proving networks."""
 
 
-@application.command()
-def testnet(
+@application.command("testnet")
+def launch_testnet(
     validators: Annotated[int, typer.Option(help="Nodes that order the log.")] = 4,
     provers: Annotated[int, typer.Option(help="Nodes that prove; without log stake.")] = 4,
     leaves: Annotated[int, typer.Option(help="Leaves of each proof tree: 1, 2, 4, 8, ...")] = 4,
@@ -51,11 +51,12 @@ def testnet(
     ] = None,
     keep_running: Annotated[bool, typer.Option(help="Go on until interrupted.")] = False,
 ) -> None:
-    """Start a network of real processes on this machine, have it prove blocks, say what happened."""
-    from scripts.launcher import command
+    """Start a network of real processes here, have it prove blocks, say what happened."""
+    from scripts.launcher.command import run
+    from scripts.launcher.plan import Wish
 
-    wish = command.Wish(validators, provers, leaves, blocks, slot_ms, backend, seed)
-    code = command.run(wish, tuple(kill or ()), restart, out, keep_running=keep_running)
+    wish = Wish(validators, provers, leaves, blocks, slot_ms, backend, seed)
+    code = run(wish, tuple(kill or ()), restart, out, keep_running=keep_running)
     raise typer.Exit(code)
 
 
@@ -65,7 +66,7 @@ def join(
     out: Annotated[Path | None, typer.Option(help="Folder for the observer's files.")] = None,
     blocks: Annotated[int, typer.Option(help="Stop once so many blocks are settled.")] = 0,
 ) -> None:
-    """Follow a running network as an observer that checks everything and agrees, or says why not."""
+    """Follow a running network as an observer that checks everything and agrees, or not."""
     from scripts.join_network import join_network
     from scripts.launcher.testnet import make_run_folder
 

@@ -16,7 +16,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
@@ -38,6 +38,7 @@ from protocol.agents import Agent
 from protocol.ordering.streamlet import SignedSlots
 from protocol.ordering.validators import Identity
 from protocol.params import MODELLED, Genesis, network_id, parse_genesis
+from protocol.ports import RollupState
 from protocol.registry import build_machine
 from protocol.replica import BlockFinal, Replica
 from protocol.signing import digest
@@ -149,13 +150,25 @@ class Digests:
             self.by_tick[event.applied.tick] = event.applied.digest.hex()
 
 
+class Observers:
+    """Tells several observers of each event, in order."""
+
+    def __init__(self, observers: Sequence[Callable[[NodeEvent], None]]) -> None:
+        self._observers = observers
+
+    def __call__(self, event: NodeEvent) -> None:
+        """Tell all of them."""
+        for observe in self._observers:
+            observe(event)
+
+
 Follow: TypeAlias = Callable[[Callable[[], None]], Callable[[NodeEvent], None]]
 """Given a way to stop the node, makes one more observer of it."""
 
 
-def follow_nothing(stop: Callable[[], None]) -> Callable[[NodeEvent], None]:
+def follow_nothing(_stop: Callable[[], None]) -> Callable[[NodeEvent], None]:
     """Observes nothing, never stops."""
-    return lambda event: None
+    return lambda _event: None
 
 
 def run_node(path: Path, *, stop_with_input: bool, follow: Follow = follow_nothing) -> None:
@@ -176,62 +189,44 @@ async def _run_node(path: Path, stop_with_input: bool, follow: Follow) -> None:
     events.stage("reading the configuration", process=os.getpid())
     identity = load_identity(folder / configuration.keys)
     genesis = parse_genesis((folder / configuration.genesis).read_text())
+    network = network_id(genesis)
     # 2. backend
     events.stage("loading the proof system")
     backend = make_backend(genesis, configuration.prover)
     genesis_state = backend.genesis([(one.account, one.balance) for one in genesis.rollup])
-    # 3. store
-    network = network_id(genesis)
+    # 3. network
+    book_path = folder / "peers.json"
+    book = make_book(book_path, configuration)
+    listen = (configuration.listen_host, configuration.listen_port)
+    host = LibP2PNetwork(identity.signing_seed, network, listen, book)
+    # 4. observers
+    digests, stopping = Digests(), trio.CancelScope()
     with (
+        # 5. store
         Store(folder / "store.sqlite", network) as store,
         Journal(folder / "journal") as journal,
     ):
-        # 4. replica
-        machine = build_machine(genesis, genesis_state.root)
-        signed = SignedSlots(
-            Slot(store.own_latest("proposal") or 0), Slot(store.own_latest("vote") or 0)
-        )
-        replica = Replica(machine, identity, signed)
-        # 5. agents
-        agents = make_agents(configuration, identity, genesis, backend)
-        # 6. network
-        book_path = folder / "peers.json"
-        book = AddressBook.load(book_path) if book_path.exists() else AddressBook()
-        for text in configuration.bootstrap:
-            book.add(Address.parse(text), bootstrap=True)
-        listen = (configuration.listen_host, configuration.listen_port)
-        host = LibP2PNetwork(identity.signing_seed, network, listen, book)
-        digests = Digests()
-        stopping = trio.CancelScope()
-        follower = follow(stopping.cancel)
-
-        def observe(event: NodeEvent) -> None:
-            digests.observe(event)
-            events.observe(event)
-            follower(event)
-
         async with make_workshop(configuration.prover, backend) as workshop:
+            # 6. node
             node = Node(
                 NodeParts(
-                    replica=replica,
+                    replica=make_replica(genesis, genesis_state, identity, store),
                     network=host,
                     store=store,
                     journal=journal,
                     backend=backend,
                     genesis_state=genesis_state,
                     clock=clock,
-                    agents=agents,
+                    agents=make_agents(configuration, identity, genesis, backend),
                     workshop=workshop,
                     offload=in_thread,
-                    observer=observe,
+                    observer=Observers((digests.observe, events.observe, follow(stopping.cancel))),
                 )
             )
             # 7. run
             async with host.run():
                 with stopping:
                     async with trio.open_nursery() as nursery:
-                        addresses = [str(one) for one in host.addresses()]
-                        events.stage("listening", addresses=addresses)
                         nursery.start_soon(_stop_on_signal, stopping)
                         if stop_with_input:
                             nursery.start_soon(_stop_at_end_of_input, stopping)
@@ -278,6 +273,24 @@ def make_backend(
             leaf_ms=Milliseconds(declared.leaf_ms), merge_ms=Milliseconds(declared.merge_ms)
         )
     return Plonky2Backend()
+
+
+def make_book(path: Path, configuration: NodeConfiguration) -> AddressBook:
+    """The addresses known from before, and those that the configuration names."""
+    book = AddressBook.load(path) if path.exists() else AddressBook()
+    for text in configuration.bootstrap:
+        book.add(Address.parse(text), bootstrap=True)
+    return book
+
+
+def make_replica(
+    genesis: Genesis, genesis_state: RollupState, identity: Identity, store: Store
+) -> Replica:
+    """A replica at the genesis that knows the slots in which it last signed something."""
+    signed = SignedSlots(
+        Slot(store.own_latest("proposal") or 0), Slot(store.own_latest("vote") or 0)
+    )
+    return Replica(build_machine(genesis, genesis_state.root), identity, signed)
 
 
 def make_agents(
@@ -356,6 +369,8 @@ async def _stop_at_end_of_input(scope: trio.CancelScope) -> None:
 
 
 async def _tell_peers(host: LibP2PNetwork, events: EventLog) -> None:
+    addresses = [str(one) for one in host.addresses()]
+    events.stage("listening", addresses=addresses)
     before: tuple[bytes, ...] | None = None
     while True:
         peers = host.peers()

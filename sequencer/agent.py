@@ -29,7 +29,6 @@ from protocol.agents import (
 )
 from protocol.codec import decode, encode
 from protocol.messages import (
-    NO_JOB,
     OPERATION_BYTES_MAX,
     BlockCommitment,
     BlockReveal,
@@ -40,7 +39,7 @@ from protocol.ports import ProverBackend
 from protocol.replica import BlockFinal
 from protocol.rules import CommitDuty, RevealDuty
 from protocol.signing import digest
-from protocol.types import BasisPoints, Count, Round, Salt
+from protocol.types import BasisPoints, Count, JobId, Round, Salt
 from sequencer.builder import build_block
 from sequencer.mempool import TransferPool
 
@@ -74,11 +73,11 @@ class SequencerAgent:
         self.identity = identity
         self.backend = backend
         self.pool: TransferPool | None = None
+        self._head: JobId | None = None
 
     def decide(self, view: View, event: AgentEvent) -> tuple[Action, ...]:
         """Actions upon an event; see the module."""
-        if self.pool is None:
-            self.pool = self._empty_pool(view)
+        self._follow_head(view)
         if isinstance(event, TransferHeard) and self.pool is not None:
             self.pool.add(event.signed)
         if not isinstance(event, TransferHeard | BlockFinal | BlockKnown):
@@ -99,7 +98,6 @@ class SequencerAgent:
             return
         if self._is_pending(view, BlockCommitment, duty.round):
             return
-        self.pool.advance(state)
         room = self.settings.leaf_count * self.backend.leaf_transfers
         transfers = self.pool.select(state, room)
         if len(transfers) < self.settings.transfers_min:
@@ -120,9 +118,17 @@ class SequencerAgent:
         reveal: BlockReveal = decode(BlockReveal, note, size_max=OPERATION_BYTES_MAX)
         yield Submit(reveal)
 
-    def _empty_pool(self, view: View) -> TransferPool | None:
-        genesis = view.state_after(NO_JOB)
-        return None if genesis is None else TransferPool(genesis)
+    def _follow_head(self, view: View) -> None:
+        """Judge transfers by the state after the newest job whose block is known here."""
+        machine = view.machine
+        head = next(reversed(machine.jobs), machine.settled_head)
+        state = None if head == self._head else view.state_after(head)
+        if state is None:
+            return
+        self._head = head
+        if self.pool is None:
+            self.pool = TransferPool(state)
+        self.pool.advance(state)
 
     def _salt(self, round: Round, body: bytes) -> Salt:
         secret = self.identity.signing_seed

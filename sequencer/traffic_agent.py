@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from protocol.agents import Action, AgentEvent, Send, SlotBegan, View
 from sequencer.traffic import Traffic
+
+
+REPEAT_SLOTS: Final = 16
+"""Slots between two times that everything not executed yet is sent again: gossip is best effort."""
 
 
 class TrafficAgent:
@@ -18,4 +24,6 @@ class TrafficAgent:
         state = view.state_after(view.machine.settled_head)
         if not isinstance(event, SlotBegan) or state is None:
             return ()
-        return tuple(Send(one) for one in self._traffic.next_transfers(state, self._per_slot))
+        fresh = self._traffic.next_transfers(state, self._per_slot)
+        is_repeat = event.slot % REPEAT_SLOTS == 0
+        return tuple(Send(one) for one in (self._traffic.pending() if is_repeat else fresh))

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from scripts.launcher.faults import BadFault, Fault, check_faults
-from scripts.launcher.plan import Wish as Wish, is_possible, make_plan
+from scripts.launcher.plan import Wish, is_possible, make_plan
 from scripts.launcher.summary import Verdict
 from scripts.launcher.testnet import Order, TestnetFailed, make_run_folder, run_testnet
 

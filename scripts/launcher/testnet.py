@@ -87,7 +87,7 @@ async def run_testnet(order: Order, say: Say) -> Verdict:
     """
     now_ms = time.time_ns() // 1_000_000
     plan = order.plan.starting_at(now_ms + order.plan.start_ms)
-    processes = {one.name: _prepare(order.run, plan, one) for one in plan.members}
+    processes = {one.name: _prepare(order.run, one) for one in plan.members}
     (order.run / "genesis.toml").write_text(format_genesis(plan.genesis))
     with (order.run / "events.jsonl").open("w") as events:
         run = _Run(
@@ -117,7 +117,7 @@ async def run_testnet(order: Order, say: Say) -> Verdict:
 # --- start ---
 
 
-def _prepare(run: Path, plan: Plan, member: Member) -> Process:
+def _prepare(run: Path, member: Member) -> Process:
     folder = run / "nodes" / member.name
     folder.mkdir(parents=True)
     save_identity(folder / "keys.toml", member.secret)
