@@ -363,19 +363,19 @@ def test_a_worker_that_somebody_kills_is_replaced(tmp_path: Path) -> None:
     run(scenario)
 
 
-def test_a_worker_that_died_idle_costs_no_attempt() -> None:
-    seen = Beginnings()
+def test_a_worker_that_died_idle_costs_no_attempt(tmp_path: Path) -> None:
+    backend = CrashingOnce(tmp_path / "crashed")
 
     async def scenario() -> None:
-        async with open_pool(QUICK, PoolSettings(workers=1, cores=1), seen) as pool:
+        async with open_pool(backend, PoolSettings(workers=1, cores=1)) as pool:
             await expect_usable(pool)
             (idle,) = pool.statistics().processes
             gone = os.pidfd_open(idle)
             os.kill(idle, signal.SIGKILL)
             await trio.lowlevel.wait_readable(gone)
             os.close(gone)
-            await expect_usable(pool)
-            assert (pool.statistics().crashed, pool.statistics().started) == (1, 2)
+            await pool.prove(quick_job().leaf_task(0))
+            assert (pool.statistics().crashed, pool.statistics().started) == (2, 3)
 
     run(scenario)
 
@@ -458,19 +458,19 @@ def test_a_failing_program_leaves_no_worker() -> None:
 
 def test_a_worker_yields_to_others_and_ignores_interrupts(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "gate")
+    backend = Gated(tmp_path / "gate")
     seen = Beginnings()
 
     async def scenario() -> None:
-        async with (
-            open_pool(Gated(tmp_path / "gate"), PoolSettings(workers=1, cores=1), seen) as pool,
-            trio.open_nursery() as nursery,
-        ):
-            nursery.start_soon(pool.prove, quick_job().leaf_task(0))
-            worker = (await seen.next()).process_id
-            own = os.getpriority(os.PRIO_PROCESS, 0)
-            assert os.getpriority(os.PRIO_PROCESS, worker) == min(19, own + NICENESS)
-            os.kill(worker, signal.SIGINT)
-            await trio.to_thread.run_sync((tmp_path / "gate").write_bytes, b"go")
+        async with open_pool(backend, PoolSettings(workers=1, cores=1), seen) as pool:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(pool.prove, quick_job().leaf_task(0))
+                worker = (await seen.next()).process_id
+                own = os.getpriority(os.PRIO_PROCESS, 0)
+                assert os.getpriority(os.PRIO_PROCESS, worker) == min(19, own + NICENESS)
+                os.kill(worker, signal.SIGINT)
+                await trio.to_thread.run_sync((tmp_path / "gate").write_bytes, b"go")
+            assert (pool.statistics().crashed, pool.statistics().leaves.proofs) == (0, 1)
 
     run(scenario)
 
