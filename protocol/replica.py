@@ -71,11 +71,13 @@ from protocol.rules import Moment
 from protocol.types import (
     Account,
     Digest,
+    JobId,
     Milliseconds,
     Nonce,
     OperationHash,
     Slot,
     Tick,
+    TreeIndex,
 )
 
 PENDING_MAX: Final = 4_096
@@ -597,16 +599,30 @@ class Replica:
         yield from self._check_bodies()
 
     def _check_bodies(self) -> Iterator[Effect]:
-        """Ask for the check of each body that can be judged now and was not asked for yet."""
+        """Ask for the check of each body that can be judged now and was not asked for yet.
+
+        Of one signer, one proof of a tree node is fetched at a time.
+        """
+        checking = {
+            _proof_of(pending.signed.operation)
+            for pending in self._pending.values()
+            if pending.is_asked and pending.ready_slot is None
+        }
         for pending in self._pending.values():
-            waits = needs_body(pending.signed.operation) and not pending.is_asked
-            if waits and self._is_judgeable(pending.signed.operation.payload):
+            operation = pending.signed.operation
+            waits = needs_body(operation) and not pending.is_asked
+            place = _proof_of(operation)
+            if waits and self._is_judgeable(operation) and place not in checking:
+                checking.add(place)
                 pending.is_asked = True
                 yield CheckBody(pending.signed)
 
-    def _is_judgeable(self, payload: Payload) -> bool:
-        """Whether the state that the body is judged by is known: a record's job is open."""
-        return not isinstance(payload, ProofRecord) or payload.job in self.machine.jobs
+    def _is_judgeable(self, operation: Operation) -> bool:
+        """Whether the body can be judged, and is worth it: a record's sender holds a right."""
+        payload = operation.payload
+        if not isinstance(payload, ProofRecord):
+            return True
+        return self.machine.proving.may_deliver(payload.job, payload.index, operation.sender)
 
     def _on_body(self, identity: OperationHash, fault: Reason | None) -> Iterator[Effect]:
         pending = self._pending.get(identity)
@@ -649,6 +665,14 @@ class _Ordered:
     def body_count(self, height: Tick) -> int:
         """Operations with bodies in the block at ``height``."""
         return sum(1 for at, one in self.since_final if at == height and needs_body(one))
+
+
+def _proof_of(operation: Operation) -> tuple[Account, JobId, TreeIndex] | OperationHash:
+    """Which proof of whom an operation is about; anything else is about itself."""
+    payload = operation.payload
+    if isinstance(payload, ProofRecord):
+        return operation.sender, payload.job, payload.index
+    return operation_hash(operation)
 
 
 def needs_body(operation: Operation) -> bool:
