@@ -46,7 +46,7 @@ from p2p.gossip import GuardedPubsub
 from p2p.identity import account_of, peer_id_of
 from p2p.peers import ADDRESSES_REQUEST, Address, AddressBook, Keeper, every
 from p2p.rates import TokenBucket
-from p2p.registry import Observer, Registry, Statistics, checked_payload, log
+from p2p.registry import Observer, Registry, Statistics, checked_payload, log, ungrouped
 from protocol.ports import Answer, Judge, RequestFailed, Topic
 from protocol.types import Account, Milliseconds, NetworkId
 
@@ -167,7 +167,7 @@ class LibP2PNetwork:
         _assert_free(*self._listen)
         self._registry.start()
         self._build()
-        async with _ungrouped(), AsyncExitStack() as stack:
+        async with ungrouped(), AsyncExitStack() as stack:
             # services first, the listener last, and its nursery inside: see the module's text
             await stack.enter_async_context(background_trio_service(self._pubsub.mesh))
             await stack.enter_async_context(background_trio_service(self._pubsub))
@@ -306,20 +306,6 @@ class LibP2PNetwork:
         self._registry.statistics.streams_failed += 1
         if self._log_rate.take():
             log.debug("a stream of %s failed: %r", account.hex()[:8], error)
-
-
-@asynccontextmanager
-async def _ungrouped() -> AsyncIterator[None]:
-    """Raise a lone exception as itself: the library's five nurseries wrap it in as many groups."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        lone: BaseException = group
-        while isinstance(lone, BaseExceptionGroup) and len(lone.exceptions) == 1:
-            lone = lone.exceptions[0]
-        if isinstance(lone, BaseExceptionGroup):
-            raise
-        raise lone from lone.__cause__
 
 
 def _new_host(keys: Any, listen: Multiaddr) -> Any:

@@ -191,7 +191,7 @@ ADDRESS_EXCHANGE_BYTES_MAX: Final = ADDRESSES_EXCHANGED_MAX * (ADDRESS_CHARACTER
 ADDRESS_EXCHANGE_S: Final = 5.0
 """Seconds between address exchanges with a random peer; a new peer is asked at once."""
 
-KEEPER_PAUSE_S: Final = 0.25
+KEEPER_PAUSE_S: Final = 0.5
 """Seconds between looks at the connections; each is jittered by half."""
 
 DIAL_S: Final = 5.0

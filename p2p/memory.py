@@ -39,7 +39,7 @@ from p2p import limits
 from p2p.conduct import Conduct
 from p2p.failures import Failure
 from p2p.gossip_cache import SeenMessages
-from p2p.registry import Observer, Registry, Statistics, checked_payload
+from p2p.registry import Observer, Registry, Statistics, checked_payload, ungrouped
 from protocol.ports import Answer, Judge, RequestFailed, Topic, Verdict
 from protocol.types import Account, Milliseconds, NetworkId
 
@@ -276,7 +276,7 @@ class MemoryNode:
         self._registry.start()
         self._conduct = Conduct()
         self._seen = SeenMessages()
-        async with trio.open_nursery(strict_exception_groups=True) as nursery:
+        async with ungrouped(), trio.open_nursery() as nursery:
             self._nursery = nursery
             nursery.start_soon(self._read_inbox)
             self._hub.start(self)

@@ -8,7 +8,8 @@ message is treated as ignored, and no peer is blamed for it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -158,3 +159,17 @@ def checked_payload(payload: bytes) -> bytes:
             f"{len(payload)} bytes are more than gossip carries ({limits.GOSSIP_BYTES_MAX})"
         )
     return payload
+
+
+@asynccontextmanager
+async def ungrouped() -> AsyncIterator[None]:
+    """Raise a lone exception as itself: a network's nurseries wrap it in as many groups."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        lone: BaseException = group
+        while isinstance(lone, BaseExceptionGroup) and len(lone.exceptions) == 1:
+            lone = lone.exceptions[0]
+        if isinstance(lone, BaseExceptionGroup):
+            raise
+        raise lone from lone.__cause__
