@@ -359,10 +359,10 @@ class Fernet:
 
     def _on_reveal(self, frame: Frame, sender: Account, payload: BlockReveal) -> None:
         state, phase, content = self._state, self._state.phase, payload.content
-        is_open = isinstance(phase, Revealing) and frame.moment.tick < phase.ends
-        if payload.round != state.round or not is_open:
+        if payload.round != state.round or not isinstance(phase, Revealing):
             raise Refused(Reason.WRONG_ROUND, f"round {payload.round}")
-        assert isinstance(phase, Revealing)
+        if frame.moment.tick >= phase.ends:
+            raise Refused(Reason.WRONG_ROUND, "this block's beacon is the seed")
         if sender != phase.leader.sequencer:
             raise Refused(Reason.NOT_THE_LEADER)
         if phase.content is not None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any, Final
 
-from protocol.events import JobOpened
+from protocol.events import JobOpened, LeaderElected, RoundSkipped
 from protocol.messages import (
     BlockCommitment,
     BlockContent,
@@ -99,15 +100,31 @@ CONTENTS: Final = ("honest", "honest", "honest", "three leaves", "too large", "o
 """What may be wrong with a block; of no consequence before it is revealed."""
 
 
-@_move(1, who=SEQUENCERS, height=(0, 1, 2, 3), split=(0, 5_000, 10_000), fee=(0, 7, 1_000))
-def build(world: World, *, who: str, height: int, split: int, fee: int) -> None:
-    """An honest round with one candidate, until its job opens or a dozen ticks have passed."""
+REVEALS: Final = ("honest", "honest", "honest", "somebody else", "wrong salt", "wrong round")
+"""What may be wrong with a reveal."""
+
+
+@_move(
+    2,
+    who=SEQUENCERS,
+    height=(0, 1, 2, 3),
+    split=(0, 5_000, 10_000),
+    fee=(0, 7, 1_000),
+    how=(*REVEALS, "late"),
+)
+def build(world: World, *, who: str, height: int, split: int, fee: int, how: str) -> None:
+    """A round with one honest candidate and a reveal, honest or not, for a dozen ticks at most."""
     commit(world, who=who, height=height, split=split, fee=fee, how="honest")
+    reveal_at = 0
     for _ in range(12):
-        if any(_round_to_reveal(world, one) is not None for one in SEQUENCERS):
-            reveal(world, how="honest", who=who)
-        if any(isinstance(event, JobOpened) for event in world.step().events):
-            return
+        is_due = any(_round_to_reveal(world, one) is not None for one in SEQUENCERS)
+        if is_due and world.tick + 1 >= reveal_at:
+            reveal(world, how=how, who=who if how != "somebody else" else OUTSIDER)
+        for event in world.step().events:
+            if isinstance(event, LeaderElected) and how == "late":
+                reveal_at = event.reveal_ends
+            if isinstance(event, JobOpened | RoundSkipped):
+                return
 
 
 @_move(
@@ -151,7 +168,7 @@ def _content(world: World, duty: CommitDuty, height: int, fee: int, how: str) ->
 
 @_move(
     3,
-    how=("honest", "honest", "honest", "somebody else", "wrong salt", "wrong round"),
+    how=REVEALS,
     who=ANYBODY,
 )
 def reveal(world: World, *, how: str, who: str) -> None:
@@ -205,7 +222,8 @@ LIES: Final = (
     "no lie",
     "too early",
     "no right",
-    "other children",
+    "no children",
+    "swapped children",
     "children missing",
     "recorded already",
     "no such place",
@@ -216,15 +234,21 @@ LIES: Final = (
 
 @_move(5, who=ANYBODY, nth=(0, 1, 2, 3, 7), lie=LIES)
 def prove(world: World, *, who: str, nth: int, lie: str) -> None:
-    """A record of the ``nth`` tree node that fits the description."""
+    """A record of the ``nth`` tree node that fits the description.
+
+    To be early takes a right, so then it is sent by whoever has one.
+    """
+    senders = world.scenario.provers if lie == "too early" else (who,)
     places = [
-        (job, index)
+        (job, index, sender)
         for job in world.board.jobs.values()
         for index in job.nodes
-        if _fits(world.tick, job, index, actor(who).account, lie)
+        for sender in senders
+        if _fits(world.tick, job, index, actor(sender).account, lie)
     ]
     if places:
-        world.say(who, _record(*places[nth % len(places)], who, lie))
+        job, index, sender = places[nth % len(places)]
+        world.say(sender, record_of(job, index, sender, lie))
 
 
 def _fits(tick: Tick, job: JobView, index: TreeIndex, who: Account, lie: str) -> bool:
@@ -245,10 +269,13 @@ def _fits(tick: Tick, job: JobView, index: TreeIndex, who: Account, lie: str) ->
     return is_due
 
 
-def _record(job: JobView, index: TreeIndex, who: str, lie: str = "no lie") -> ProofRecord:
+def record_of(job: JobView, index: TreeIndex, who: str, lie: str = "no lie") -> ProofRecord:
+    """The actor's record of a tree node, with something wrong if asked for."""
     children = claims_below(job, index)
-    if lie == "other children":
+    if lie == "no children":
         children = None if children else (Claim(bytes(32)), Claim(bytes(32)))
+    if lie == "swapped children" and children:
+        children = (children[1], children[0])
     if lie == "no such place":
         index = replace(index, position=Count(index.position + 64))
     place = bytes([index.level, index.position])
@@ -272,7 +299,7 @@ def due_records(world: World, who: str) -> Iterator[ProofRecord]:
     for job in world.board.open_jobs():
         for index in job.nodes:
             if _fits(world.tick, job, index, account, "no lie"):
-                yield _record(job, index, who)
+                yield record_of(job, index, who)
 
 
 @_move(4, ticks=(1, 2, 4), lag=(1, 2, 5), dead=(0b0, 0b1, 0b10, 0b1001, 0b0110, 0b1110, 0b11111111))
@@ -286,22 +313,16 @@ def work(world: World, *, ticks: int, lag: int, dead: int) -> None:
         world.step(lag)
 
 
-@_move(1, nth=(0, 1, 2, 3, 4, 5, 6, 7))
+@_move(2, nth=(0, 1, 2, 3, 4, 5, 6, 7))
 def survive(world: World, *, nth: int) -> None:
     """From now on one prover alone is alive and honest: every job must be paid in time.
 
-    A job that was open to anybody before is left out: there nobody was promised more time.
+    A job that was open to anybody before is left out, and so is what builds on it: there nobody was
+    promised more time.
     """
-    able = [name for at, name in enumerate(world.scenario.provers) if world.scenario.cards[at]]
-    now = world.tick
-    promised = [
-        job
-        for job in world.board.open_jobs()
-        if all(
-            node.record is not None or node.open_to_all_since in (None, now)
-            for node in job.nodes.values()
-        )
-    ]
+    now, cards = world.tick, world.scenario.cards
+    able = [name for at, name in enumerate(world.scenario.provers) if cards[at]]
+    promised = list(takewhile(lambda job: _is_young(job, now), world.board.open_jobs()))
     if not able or not promised:
         return
     world.waiting.clear()
@@ -313,6 +334,14 @@ def survive(world: World, *, nth: int) -> None:
     for job in promised:
         must(not job.is_void, "a job was void though a prover lived", job.id.hex())
         must(job.is_proven, "a job was not proven in time though a prover lived", job.id.hex())
+
+
+def _is_young(job: JobView, now: Tick) -> bool:
+    """Whether no tree node has been open to anybody for longer than a moment."""
+    return all(
+        node.record is not None or node.open_to_all_since in (None, now)
+        for node in job.nodes.values()
+    )
 
 
 # --- operations as such ---
@@ -335,6 +364,8 @@ def mistime(world: World, *, who: str, valid_for: int) -> None:
 
 ACCUSATIONS: Final = (
     "two votes",
+    "two votes",
+    "two votes",
     "two proposals",
     "one vote twice",
     "two slots",
@@ -346,13 +377,13 @@ ACCUSATIONS: Final = (
 """True evidence, and what is wrong with the rest."""
 
 
-@_move(1, who=ANYBODY, whom=SEQUENCERS, how=ACCUSATIONS, ago=(0, 1, 2))
+@_move(2, who=ANYBODY, whom=SEQUENCERS, how=ACCUSATIONS, ago=(0, 1))
 def accuse(world: World, *, who: str, whom: str, how: str, ago: int) -> None:
     """Evidence against a validator, true or false."""
     offender = actor(OUTSIDER if how == "no stake" else whom)
-    slot = Slot(max(0, 2 * (world.tick - ago) - (10_000 if how == "long ago" else 0)))
-    if how == "long ago" and world.tick <= 2 * world.scenario.epoch_ticks:
-        return
+    slot = Slot(2 * max(0, world.tick // 16 - ago) * 16)
+    if how == "long ago":
+        slot = Slot(0)
     network = world.machine.network
     if "proposals" in how:
         headers = [_header(offender.account, slot, side) for side in (b"one", b"two")]

@@ -40,6 +40,10 @@ def _output(key: VrfKey, lot: bytes, proof: VrfProof) -> VrfOutput | None:
     return vrf.verify(key, lot, proof)
 
 
+def _lot(seed: bytes, payload: BlockCommitment) -> bytes:
+    return framed_hash(b"provnet/fernet-lot/1", seed, payload.round.to_bytes(8, "big"))
+
+
 class FernetOracle(Oracle):
     """The best score leads, only it reveals, the job's seed is the beacon at the fixed end."""
 
@@ -74,6 +78,10 @@ class FernetOracle(Oracle):
     def heard(self, page: Page, operation: Operation, reason: str | None) -> None:
         """Take in commitments and reveals that were accepted."""
         payload = operation.payload
+        if reason == "BAD_VRF_PROOF" and isinstance(payload, BlockCommitment):
+            seed = self.seed if self.closes is not None else self._epoch_seed(page.tick)
+            output = _output(self.keys[operation.sender], _lot(seed, payload), payload.vrf_proof)
+            must(output is None, "a true lot was refused", operation)
         if reason is None and isinstance(payload, BlockCommitment):
             closes = found(self.closes, "a commitment outside a round", operation)
             must(page.tick < closes and self.leader is None, "a late commitment", operation)
@@ -89,8 +97,7 @@ class FernetOracle(Oracle):
             must(content == self.commitments[leader.leader][1].content, "not what it committed to")
 
     def _score(self, sender: Account, payload: BlockCommitment) -> int:
-        lot = framed_hash(b"provnet/fernet-lot/1", self.seed, payload.round.to_bytes(8, "big"))
-        output = _output(self.keys[sender], lot, payload.vrf_proof)
+        output = _output(self.keys[sender], _lot(self.seed, payload), payload.vrf_proof)
         beta = found(output, "a lot that was not drawn", payload)
         return int.from_bytes(beta, "big") * (10_000 + payload.fee_split)
 

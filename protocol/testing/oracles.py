@@ -17,6 +17,7 @@ from hashlib import blake2b
 from typing import ClassVar, Final, TypeVar
 
 from protocol.events import (
+    EquivocationPunished,
     Event,
     JobOpened,
     JobSettled,
@@ -37,7 +38,7 @@ from protocol.messages import (
 )
 from protocol.testing.board import Board, JobView
 from protocol.testing.scenario import Scenario
-from protocol.types import Account, Claim, Count, JobId, Tick, TreeIndex
+from protocol.types import Account, Claim, Count, JobId, Slot, Tick, TreeIndex
 
 T = TypeVar("T")
 
@@ -355,6 +356,37 @@ class OperationOracle(Oracle):
         must(next(self._outcomes, None) is None, "an operation without an outcome", page.tick)
 
 
+class PenaltyOracle(Oracle):
+    """Log stake is lost for a fault only, once for each, and by the share that was agreed."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        super().__init__(scenario)
+        self.faults: set[tuple[Account, Slot]] = set()
+        self.lost = 0
+        accounts = scenario.genesis().accounts
+        self.stakes: Counter[bytes] = Counter({one.account: one.log_stake for one in accounts})
+
+    def on_moved(self, page: Page, moved: Moved) -> None:
+        """Stake goes to the burn."""
+        if moved.source.kind is PocketKind.LOG_STAKE:
+            must(moved.cause is Cause.EQUIVOCATION, "stake was lost for no fault", moved)
+            self.lost += moved.amount
+
+    def on_equivocation_punished(self, page: Page, event: EquivocationPunished) -> None:
+        """One penalty a fault."""
+        fault = (event.offender, event.slot)
+        must(fault not in self.faults, "punished twice for one fault", event)
+        due = self.stakes[event.offender] * self.scenario.penalty // 10_000
+        must(self.lost == due, "not the penalty that is due", event, self.lost, due)
+        self.faults.add(fault)
+        self.stakes[event.offender] -= due
+        self.lost = 0
+
+    def conclude(self, page: Page, machine: Machine) -> None:
+        """Nothing was lost in silence."""
+        must(self.lost == 0, "stake was lost without a word", page.tick)
+
+
 class JobsOracle(Oracle):
     """Jobs form one chain; what is void takes its descendants along, and nothing else."""
 
@@ -390,6 +422,7 @@ GENERAL: Final[tuple[type[Oracle], ...]] = (
     PaymentOracle,
     RightsOracle,
     OperationOracle,
+    PenaltyOracle,
     JobsOracle,
 )
 """What holds under every rule."""

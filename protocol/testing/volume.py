@@ -55,7 +55,7 @@ def tell(
             table[name].play(world, **arguments)
         world.step()
         world.replay()
-    except AssertionError as failure:
+    except Exception as failure:
         raise Violation("\n".join([str(failure), *story])) from failure
     return world
 

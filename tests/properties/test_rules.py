@@ -1,4 +1,4 @@
-"""Every rule of the project under the kit: stories that hypothesis looks for, and many from seeds."""
+"""Every rule of the project under the kit: stories sought by hypothesis, and many from seeds."""
 
 from __future__ import annotations
 

@@ -1,0 +1,265 @@
+"""Faults planted into copies of the machine and its rules, source line by source line."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+from protocol.machine import Machine
+from protocol.proving.elected import Elected
+from protocol.sequencing.fernet import Fernet
+from protocol.testing import Scenario
+from protocol.testing.scenario import GENESIS_ROOT
+
+MACHINE, FERNET, ELECTED = (
+    "protocol.machine",
+    "protocol.sequencing.fernet",
+    "protocol.proving.elected",
+)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """``old`` stands once in the source of ``module``; the fault is ``new`` in its place."""
+
+    name: str
+    module: str
+    old: str
+    new: str
+
+    def copy(self) -> ModuleType:
+        """The module with the fault, beside the real one."""
+        source = Path(import_module(self.module).__file__ or "").read_text()
+        assert source.count(self.old) == 1, f"the fault {self.name!r} has lost its place"
+        module = ModuleType(f"planted {self.name}")
+        sys.modules[module.__name__] = module  # dataclasses look their module up
+        try:
+            exec(compile(source.replace(self.old, self.new), self.name, "exec"), module.__dict__)
+        finally:
+            del sys.modules[module.__name__]
+        return module
+
+    def scenario(self) -> Scenario:
+        """A network that runs under the fault."""
+        module, like = self.copy(), Scenario()
+        if self.module == ELECTED:
+            return replace(like, proving=type("Planted", (module.Elected, Elected), {}))
+        if self.module == FERNET:
+            return replace(like, sequencing=type("Planted", (module.Fernet, Fernet), {}))
+        return PlantedMachineScenario(machine_class=module.Machine)
+
+
+@dataclass(frozen=True)
+class PlantedMachineScenario(Scenario):
+    """A scenario with another machine."""
+
+    machine_class: type[Machine] = Machine
+
+    def machine(self) -> Machine:
+        """Like the real one."""
+        return self.machine_class(
+            self.genesis(),
+            GENESIS_ROOT,
+            self.sequencing(self.sequencing_parameters),
+            self.proving(self.proving_parameters),
+        )
+
+
+FAULTS = (
+    Fault(
+        "a tree node is paid twice",
+        ELECTED,
+        "            frame.ledger.move(Moved(purse, target, earned, cause, job.id, place=index))\n",
+        "            half = Amount(earned // 2)\n"
+        "            rest = Amount(earned - half)\n"
+        "            frame.ledger.move(Moved(purse, target, half, cause, job.id, place=index))\n"
+        "            frame.ledger.move(Moved(purse, target, rest, cause, job.id, place=index))\n",
+    ),
+    Fault(
+        "a failed prover is paid",
+        ELECTED,
+        "earned = Amount(0) if record.prover in progress.failed else worth",
+        "earned = worth",
+    ),
+    Fault(
+        "an heir is paid in full",
+        ELECTED,
+        "return Amount(worth * parameters.takeover_bps // FULL_SHARE), Cause.TAKEOVER_PAY",
+        "return worth, Cause.TAKEOVER_PAY",
+    ),
+    Fault(
+        "a window is one tick too long",
+        ELECTED,
+        "frame.moment.tick > right.closes",
+        "frame.moment.tick > right.closes + 1",
+    ),
+    Fault(
+        "takeover before the window closes",
+        ELECTED,
+        "frame.moment.tick > right.closes",
+        "frame.moment.tick >= right.closes",
+    ),
+    Fault(
+        "a window starts before its right is final",
+        ELECTED,
+        "or frame.moment.settled < (right.opens or 0)",
+        "",
+    ),
+    Fault(
+        "the minimal time is one tick too short",
+        ELECTED,
+        "if frame.moment.tick < admissible:",
+        "if frame.moment.tick + 1 < admissible:",
+    ),
+    Fault(
+        "the wrong sibling inherits",
+        ELECTED,
+        "provers[tree.sibling(tree.ancestor(leaf, level))]",
+        "provers[tree.sibling(tree.ancestor(leaf ^ 2, level))]",
+    ),
+    Fault(
+        "who fails at the same time inherits",
+        ELECTED,
+        "if one not in held and one not in progress.failed)",
+        "if one not in held)",
+    ),
+    Fault(
+        "open to anybody too early",
+        ELECTED,
+        "previous, heir = place.right.holder, next(self._heirs_left(progress, place), None)",
+        "previous, heir = place.right.holder, None",
+    ),
+    Fault(
+        "a merge of claims that were not recorded",
+        ELECTED,
+        "if payload.children != tuple(one.claim for one in below if one is not None):",
+        "if payload.children is None:",
+    ),
+    Fault(
+        "the proposer's order decides",
+        ELECTED,
+        'b"provnet/contest/1", frame.moment.beacon, one.prover, one.claim',
+        'b"provnet/contest/1"',
+    ),
+    Fault(
+        "a foreign record",
+        ELECTED,
+        "if sender not in holders and None not in holders:\n            raise",
+        "if not holders:\n            raise",
+    ),
+    Fault(
+        "what division leaves over is lost",
+        ELECTED,
+        "        frame.ledger.move(Moved(purse, BURNED, left, Cause.ROUNDING, job.id))\n",
+        "",
+    ),
+    Fault(
+        "the time to prove is bounded too early",
+        ELECTED,
+        "closes + 1 + stages_left * (finality + window + 1)",
+        "closes + 1",
+    ),
+    Fault(
+        "a refused intent counts",
+        ELECTED,
+        "        if payload.until < frame.moment.tick or payload.capacity == 0:\n",
+        "        self._intents[sender] = payload.until\n"
+        "        if payload.until < frame.moment.tick or payload.capacity == 0:\n",
+    ),
+    Fault(
+        "the deal looks at the hash of nothing",
+        ELECTED,
+        'digest(b"provnet/card/1", seed,',
+        'digest(b"provnet/card/1",',
+    ),
+    Fault(
+        "the seed comes from the content",
+        FERNET,
+        "seed=frame.moment.beacon,",
+        "seed=Beacon(content.body),",
+    ),
+    Fault(
+        "the worst score leads",
+        FERNET,
+        "leader = max(phase.candidates",
+        "leader = min(phase.candidates",
+    ),
+    Fault(
+        "the pool is that of the opening",
+        FERNET,
+        "job = frame.open_job(header, phase.pool)",
+        "job = frame.open_job(header, frame.pool())",
+    ),
+    Fault(
+        "a reveal in the block that gives the seed",
+        FERNET,
+        "if frame.moment.tick >= phase.ends:",
+        "if frame.moment.tick > phase.ends:",
+    ),
+    Fault(
+        "anybody reveals",
+        FERNET,
+        "if sender != phase.leader.sequencer:",
+        "if False:",
+    ),
+    Fault(
+        "two commitments",
+        FERNET,
+        "if any(one.sequencer == sender for one in collecting.candidates):",
+        "if False:",
+    ),
+    Fault(
+        "unbounded build-ahead",
+        FERNET,
+        "return len(self._state.open_jobs) < self.parameters.max_unproven_jobs",
+        "return True",
+    ),
+    Fault(
+        "void before the deadline",
+        FERNET,
+        "return not job.is_proven and tick > due and tick > frame.latest(job.id)",
+        "return not job.is_proven and tick > due - 5 and tick > frame.latest(job.id) - 20",
+    ),
+    Fault(
+        "no dedupe",
+        MACHINE,
+        "return Reason.DUPLICATE if identity in self._seen else None",
+        "return None",
+    ),
+    Fault(
+        "an unpayable operation is accepted",
+        MACHINE,
+        "            raise Refused(Reason.FEE_UNPAYABLE)\n",
+        "            pass\n",
+    ),
+    Fault(
+        "lost escrow", MACHINE, "fees = job.header.fees\n", "fees = Amount(job.header.fees // 2)\n"
+    ),
+    Fault(
+        "descendants of a void job stay",
+        MACHINE,
+        "reversed(chain[chain.index(because) :])",
+        "[because]",
+    ),
+    Fault(
+        "settled before its parent",
+        MACHINE,
+        "job = next(iter(self.jobs.values()))",
+        "job = list(self.jobs.values())[-1]",
+    ),
+    Fault(
+        "a stale epoch seed",
+        MACHINE,
+        "self._epoch_seeds[self.epoch(moment.tick)],",
+        "self._epoch_seeds[Epoch(self.epoch(moment.tick) + 1)],",
+    ),
+    Fault(
+        "two penalties for one fault",
+        MACHINE,
+        "        if (offender, slot) in self._punished:\n",
+        "        if False:\n",
+    ),
+)

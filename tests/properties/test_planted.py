@@ -1,0 +1,18 @@
+"""The kit finds what is planted: each fault within a bounded number of stories."""
+
+from __future__ import annotations
+
+import pytest
+
+from protocol.testing import Dice, Violation, any_scenario, tell
+from tests.properties.planted import FAULTS
+
+STORIES = 200
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
+def test_a_planted_fault_is_found(fault):
+    scenario = fault.scenario()
+    with pytest.raises(Violation):
+        for seed in range(STORIES):
+            tell(any_scenario(Dice(seed), scenario), seed, 80)
