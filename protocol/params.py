@@ -172,7 +172,7 @@ def parse_genesis(text: str) -> Genesis:
     """
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as failure:
+    except (ValueError, RecursionError) as failure:  # also of numbers too long, lists too deep
         raise Refused(Reason.MALFORMED_GENESIS, str(failure)) from None
     for rule in ("sequencing", "proving"):
         if rule in table:
@@ -195,7 +195,9 @@ def _rule_table(table: Any, place: str) -> Any:
 
 
 def _setting_text(value: Any, place: str) -> str:
-    _well_formed(type(value) in (int, bool, str), place, "a whole number, a truth value or text")
+    is_short = not isinstance(value, int) or value.bit_length() <= 64
+    is_plain = type(value) in (int, bool, str) and is_short
+    _well_formed(is_plain, place, "a whole number, a truth value or text")
     return str(value).lower() if type(value) is bool else str(value)
 
 

@@ -36,7 +36,11 @@ def open_job(world: World, height=2, split=10_000, fee=1_000, who="s0") -> JobVi
     """The job of a new block."""
     before = set(world.board.jobs)
     build(world, who=who, height=height, split=split, fee=fee, how="honest")
-    return next(job for key, job in world.board.jobs.items() if key not in before)
+    while True:
+        for key, job in world.board.jobs.items():
+            if key not in before:
+                return job
+        world.step()
 
 
 def at(level: int, position: int) -> TreeIndex:
