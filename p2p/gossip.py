@@ -198,6 +198,15 @@ class GuardedPubsub(Pubsub):
         self._penalise = penalise
         self._changed = changed
         self._readers: dict[ID, trio.CancelScope] = {}
+        self._rates: dict[Account, tuple[TokenBucket, TokenBucket]] = {}
+
+    def accounts(self) -> list[Account]:
+        """Peers that gossiped."""
+        return list(self._rates)
+
+    def forget(self, account: Account) -> None:
+        """Drop the rates of a peer that is gone."""
+        self._rates.pop(account, None)
 
     async def subscribe_all(self) -> None:
         """Subscribe to every joined topic; once, before connections exist."""
@@ -248,8 +257,14 @@ class GuardedPubsub(Pubsub):
 
     async def _read_frames(self, stream: Any, peer: ID, account: Account) -> None:
         reader = ByteReader(stream, limits.GOSSIP_CHUNK_BYTES)
-        bytes_rate = TokenBucket(limits.GOSSIP_BYTES_PER_S, limits.GOSSIP_BYTES_BURST)
-        message_rate = TokenBucket(limits.GOSSIP_MESSAGES_PER_S, limits.GOSSIP_MESSAGES_BURST)
+        # of the peer, not of the stream: a new stream must not buy a new burst
+        bytes_rate, message_rate = self._rates.setdefault(
+            account,
+            (
+                TokenBucket(limits.GOSSIP_BYTES_PER_S, limits.GOSSIP_BYTES_BURST),
+                TokenBucket(limits.GOSSIP_MESSAGES_PER_S, limits.GOSSIP_MESSAGES_BURST),
+            ),
+        )
         while True:
             length = await reader.length(limits.RPC_BYTES_MAX)
             with trio.fail_after(limits.GOSSIP_FRAME_S):

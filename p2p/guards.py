@@ -12,7 +12,7 @@ the specification forbids.
 After raising the library's version, run ``tests/attacks`` and remove what has become needless.
 """
 
-# ruff: noqa: SLF001, BLE001, ARG005 -- patches reach into the library, and contain whatever it raises
+# ruff: noqa: SLF001, BLE001, ARG005 -- patches reach into the library and contain what it raises
 
 from __future__ import annotations
 

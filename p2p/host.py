@@ -276,12 +276,10 @@ class LibP2PNetwork:
     def _tidy(self) -> None:
         live = self._live() | {self._account}
         known = live | set(self._book.accounts())
-        for account in list(self._streams.accounts()):
-            if account not in live:
-                self._streams.forget(account)
-        for account in list(self._exchange.accounts()):
-            if account not in live:
-                self._exchange.forget(account)
+        for memory in (self._streams, self._exchange, self._pubsub):
+            for account in memory.accounts():
+                if account not in live:
+                    memory.forget(account)
         guards.forget_strangers(self._host, lambda peer_id: account_or_none(peer_id) in known)
 
     # faults

@@ -149,10 +149,17 @@ async def control_numbers_out_of_range(enemy: Attacker) -> None:
 
 async def a_flood_of_valid_messages(enemy: Attacker) -> None:
     frames = []
-    for _ in range(60):
+    for _ in range(5):
         messages = [enemy.signed(enemy.chance.randbytes(100)) for _ in range(100)]
         frames.append(framed(rpc_pb2.RPC(publish=messages).SerializeToString()))
-    await enemy.gossip(*frames)
+    await enemy.gossip(*frames * 20)
+
+
+async def a_flood_over_many_streams(enemy: Attacker) -> None:
+    messages = [enemy.signed(enemy.chance.randbytes(100)) for _ in range(100)]
+    frame = framed(rpc_pb2.RPC(publish=messages).SerializeToString())
+    for _ in range(20):
+        await enemy.gossip(*[frame] * 5)
 
 
 async def a_flood_of_large_messages(enemy: Attacker) -> None:
@@ -217,14 +224,16 @@ async def protocol_names_that_are_no_text(enemy: Attacker) -> None:
 
 
 async def flow_control_ignored(enemy: Attacker) -> None:
+    """More than a connection may leave unread, to an answer that does not read on."""
     muxer = await enemy.muxer()
-    stream = await enemy.request_stream()
-    number = stream.muxed_stream.stream_id
+    stream = await enemy.request_stream("has-heard")
+    await stream.write(struct.pack("!I", 5) + b"never")
     chunk = bytes(1 << 20)
-    header = struct.pack("!BBHII", 0, 0, 0, number, len(chunk))
-    for _ in range(64):
+    header = struct.pack("!BBHII", 0, 0, 0, stream.muxed_stream.stream_id, len(chunk))
+    for _ in range(4 * limits.UNREAD_BYTES_MAX // len(chunk)):
         if not await tolerated(muxer._write_frame(header + chunk)):
             return
+    raise AssertionError("the victim took everything")
 
 
 async def muxer_nonsense(enemy: Attacker) -> None:
@@ -249,6 +258,7 @@ ATTACKS: list[tuple[Attack, str]] = [
     (huge_control_messages, "gossip_malformed"),
     (control_numbers_out_of_range, ""),
     (a_flood_of_valid_messages, "gossip_throttled_ms"),
+    (a_flood_over_many_streams, ""),
     (a_flood_of_large_messages, ""),
     (messages_of_another_network, ""),
     (stalled_gossip, ""),
@@ -280,7 +290,8 @@ def test_an_attacker_who_is_a_peer_harms_nobody_else(
                     nursery.start_soon(until_repelled, enemy)
                     await serves_an_honest_peer(victim)
                 after = await serves_an_honest_peer(victim)
-            assert not met or after[met] > before[met]
+                while met and after[met] <= before[met]:
+                    after = await serves_an_honest_peer(victim)
 
     trio.run(body)
 
