@@ -156,6 +156,7 @@ class Node:
         self.finalised: list[Finalised] = []
         self.evidence: list[Equivocation] = []
         self.is_up = False
+        self.called = 0
         self.engine = self._engine()
 
     def _engine(self) -> Streamlet:
@@ -191,6 +192,10 @@ class Node:
 
     def tick(self) -> None:
         self.handle(self.engine.on_time(self.network.now))
+        if self.is_honest and self.called == self.engine.slot_at(self.network.now):
+            self.vote(
+                self.called
+            )  # as after each body that arrives: the engine must refuse a second
         self.network.wake(self, self.engine.next_wake_ms)
 
     def handle(self, outputs: tuple[Output, ...]) -> None:
@@ -209,6 +214,7 @@ class Node:
             elif isinstance(output, VoteDue):
                 if self.engine.missing():
                     self.network.ask(self)
+                self.called = output.slot
                 self.vote(output.slot)
 
     def propose(self, slot: Slot) -> None:
@@ -224,6 +230,7 @@ class Node:
         if not ballot:
             return
         vote = vote_for(self.identity, ballot[0].block.header)
+        assert slot > self.disk.vote, "the engine allows a second vote"
         self.disk.vote = slot
         self.handle(self.engine.on_vote(vote, self.network.now))
         self.network.broadcast(self, vote)
@@ -293,7 +300,7 @@ class Network:
         hostile: tuple[int, ...] = (),
         faults: Faults | None = None,
         epoch_ticks: int = 10,
-        observe: Callable[[Node, Output], None] = lambda node, output: None,
+        observe: Callable[[Node, Output | Message], None] = lambda node, output: None,
     ) -> None:
         self.random = random.Random(seed)
         self.settings = settings(epoch_ticks)
@@ -342,6 +349,7 @@ class Network:
 
     def broadcast(self, sender: Node, message: Message) -> None:
         self.sent.append(message)
+        self.observe(sender, message)
         for node in self.nodes:
             if node is not sender:
                 self.send(sender, node, message)

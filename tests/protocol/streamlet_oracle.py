@@ -20,9 +20,17 @@ class Oracle:
         self.final: dict[int, bytes] = {}
         self.conflicts: list[int] = []
         self.told: list[tuple[int, object]] = []
+        self.notarised: dict[int, dict[bytes, int]] = {}
+        self.votes: list[tuple[SignedVote, int, bool]] = []
 
     def observe(self, node: Node, output: object) -> None:
         self.told.append((node.number, output))
+        known = self.notarised.setdefault(node.number, {})
+        if isinstance(output, Notarised):
+            known[output.link.block] = output.link.height
+        if node.is_honest and isinstance(output, SignedVote):
+            longest = max(known.values(), default=0)
+            self.votes.append((output, longest, output.vote.block in known))
         if node.is_honest and isinstance(output, Finalised):
             name = self.final.setdefault(output.link.height, output.link.block)
             if name != output.link.block:
@@ -40,6 +48,9 @@ class Oracle:
         for node in network.honest:
             heights = [one.link.height for one in node.finalised]
             assert heights == list(range(1, len(heights) + 1))
+        for signed, longest, was_notarised in self.votes:
+            height = len(_ancestry(headers, signed.vote.block)) - 1
+            assert height == longest + 1 or was_notarised
         notarised = _notarised(network, headers, votes)
         final = _final(headers, notarised)
         for number, output in self.told:

@@ -52,7 +52,7 @@ def hostile_below_a_third(stakes: list[int], draw: random.Random) -> tuple[int, 
 
 
 def storm(network: Network, draw: random.Random) -> None:
-    """Partitions and crashes at random moments, over before the calm."""
+    """Partitions and crashes at random moments, and restarts right after having signed."""
     end = STORM_SLOTS * SLOT_MS
 
     def divide() -> None:
@@ -70,6 +70,11 @@ def storm(network: Network, draw: random.Random) -> None:
         start = draw.randint(0, end)
         network.at(start, node.stop)
         network.at(min(end, start + draw.randint(1, 6000)), lambda one=node: restart(one))
+    for slot in draw.sample(range(2, STORM_SLOTS), 4):
+        node = draw.choice(network.honest)
+        start = slot * SLOT_MS + draw.choice((200, 510))
+        network.at(start, node.stop)
+        network.at(start + draw.randint(1, 200), lambda one=node: restart(one))
     network.at(end, heal)
 
 

@@ -744,6 +744,17 @@ def test_a_waiting_block_whose_parent_was_excluded_is_discarded_or_forgotten(ben
     assert engine.missing() == ()
 
 
+def test_a_waiting_block_beside_the_final_chain_is_forgotten_with_its_parent(bench):
+    engine = bench.engine()
+    lost, far = bench.chain(1, 9, label="fork")
+    engine.on_block(bench.block(lost, 10), at(10))
+    engine.on_block(bench.block(bench.anchor(far, bench.block(far, 11)), 12, by=1), at(12))
+    assert [one.height for one in engine.missing()] == [1, 3]
+    bench.feed(engine, 2, 3, 4)
+    assert engine.final_height == 2
+    assert [one.height for one in engine.missing()] == [3]
+
+
 def test_a_proposer_can_only_displace_its_own_waiting_blocks(bench):
     engine = bench.engine()
     tip = bench.chain(1, 2)[-1]

@@ -39,8 +39,8 @@ class Story(Network):
     def letter(self, account: bytes) -> str:
         return "ABCD"[[one.account for one in self.identities].index(account)]
 
-    def note(self, node: Node, output: Output) -> None:
-        if isinstance(output, ProposalDue | VoteDue):
+    def note(self, node: Node, output: Output | Message) -> None:
+        if isinstance(output, ProposalDue | VoteDue | LogBlock | SignedVote):
             return
         self.say("ABCD"[node.number], self.told(output))
 
