@@ -94,12 +94,21 @@ class PoolSettings:
     :param cores: most threads of all proofs together.
     :param memory_mib: most memory of all processes together, in MiB.
     :param queue_max: most tasks that wait.
+    :param sharers: pools that prove the same trees on this machine. Where a layer of the tree is
+        wide enough to keep all of them busy, each takes its part of the cores; near the root, where
+        few can work, a proof takes all.
     """
 
     workers: int = 1
     cores: int = field(default_factory=usable_cores)
     memory_mib: int = 4096
     queue_max: int = 1024
+    sharers: int = 1
+
+    def fair_threads(self, task: ProvingTask) -> int:
+        """Most threads for a task while all sharers have work in its layer of the tree."""
+        width = max(1, task.leaf_count >> task.index.level)
+        return max(1, self.cores // min(self.sharers, width))
 
     def worker_limit(self, worker_mib: int) -> int:
         """Most workers that all budgets allow.
@@ -215,7 +224,7 @@ class Pool:
     ) -> None:
         self._start_worker = start_worker
         self._worker_limit = worker_limit
-        self._queue_max = settings.queue_max
+        self._settings = settings
         self._observe = observe
         self._schedule = Schedule(worker_limit, settings.cores)
         self._turns_came: dict[int, trio.Event] = {}
@@ -243,6 +252,16 @@ class Pool:
                 if not self._callers:
                     self._callers_left.set()
         raise PoolClosed if self._is_closed else DeadlinePassed
+
+    async def warm(self) -> None:
+        """Get a worker ready, so that the first proof does not wait for one.
+
+        :raises ProvingFailed: when no worker can be had.
+        """
+        try:
+            self._idle.append(await self._take_worker())
+        except WorkerDied as death:
+            raise ProvingFailed(f"the worker died at once: {death}") from None
 
     def statistics(self) -> PoolStatistics:
         """What the pool does and did."""
@@ -284,8 +303,8 @@ class Pool:
             raise ProvingFailed(f"two workers died over it, the last with {death}") from None
 
     async def _attempt(self, task: ProvingTask) -> Proved:
-        if self._schedule.queued >= self._queue_max:
-            raise QueueFull(self._queue_max)
+        if self._schedule.queued >= self._settings.queue_max:
+            raise QueueFull(self._settings.queue_max)
         turn = self._schedule.enter(task)
         came = self._turns_came[turn.number] = trio.Event()
         try:
@@ -304,6 +323,7 @@ class Pool:
             self._turns_came[turn.number].set()
 
     async def _work(self, task: ProvingTask, threads: int) -> Proved:
+        threads = min(threads, self._settings.fair_threads(task))
         worker = await self._take_worker()
         self._busy.append(worker)
         begun = Begun(task, worker.process_id, threads)

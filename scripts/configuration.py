@@ -44,6 +44,7 @@ class ProverConfiguration:
     :ivar workers: proofs at a time.
     :ivar cores: threads of all proofs together.
     :ivar memory_mib: memory of all workers together.
+    :ivar sharers: provers of the network that share this machine.
     :ivar cost_per_work: what a compute unit costs, in micro-units.
     :ivar leaf_ms: declared time of a leaf; of the modelled backend only.
     :ivar merge_ms: declared time of a merge; of the modelled backend only.
@@ -52,6 +53,7 @@ class ProverConfiguration:
     workers: int = 1
     cores: int = 1
     memory_mib: int = 2048
+    sharers: int = 1
     cost_per_work: int = 1
     leaf_ms: int = 1_500
     merge_ms: int = 3_300

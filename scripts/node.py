@@ -206,6 +206,7 @@ async def _run_node(path: Path, stop_with_input: bool, follow: Follow) -> None:
         Store(folder / "store.sqlite", network) as store,
         Journal(folder / "journal") as journal,
     ):
+        events.stage("starting workers")
         async with make_workshop(configuration.prover, backend) as workshop:
             # 6. node
             node = Node(
@@ -336,9 +337,13 @@ async def make_workshop(
         yield None
         return
     settings = PoolSettings(
-        workers=prover.workers, cores=prover.cores, memory_mib=prover.memory_mib
+        workers=prover.workers,
+        cores=prover.cores,
+        memory_mib=prover.memory_mib,
+        sharers=prover.sharers,
     )
     async with open_pool(backend, settings) as pool:
+        await pool.warm()
 
         async def work(task: ProvingTask) -> Worked | str:
             try:

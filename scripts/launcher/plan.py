@@ -4,7 +4,8 @@ Default: 4 validators that order the log, two of which also sequence, and prover
 so that the number of provers never changes the quorum. One validator also sends test transfers.
 
 Windows follow from what proving costs on this machine: all nodes share its cores, so the leaves of
-two open jobs may have to wait for each other.
+two open jobs may have to wait for each other, and for whatever else the machine is busy with when
+the testnet starts.
 """
 
 from __future__ import annotations
@@ -37,10 +38,10 @@ from scripts.configuration import (
 )
 from scripts.node import traffic_keys
 
-LEAF_CORE_MS: Final = 3_600
+LEAF_CORE_MS: Final = 4_000
 """Time of a leaf on one core, in milliseconds."""
 
-MERGE_CORE_MS: Final = 3_600
+MERGE_CORE_MS: Final = 4_000
 """Time of a merge on one core, in milliseconds."""
 
 SLOT_MS_MIN: Final = 1_000
@@ -48,6 +49,9 @@ SLOT_MS_MIN: Final = 1_000
 
 SLOT_MS_PER_NODE: Final = 200
 """The default slot grows with the nodes on the machine."""
+
+OPEN_JOBS: Final = 2
+"""Jobs that may be open at a time: Fernet's ``max_unproven_jobs``."""
 
 WINDOW_SLACK_TICKS: Final = 6
 """Ticks for gossip, checks and ordering in every window."""
@@ -146,8 +150,8 @@ def _member(wish: Wish, name: str, validator: int | None) -> Member:
         traffic = TrafficConfiguration(accounts=TRAFFIC_ACCOUNTS, seed=wish.seed)
         configuration = replace(configuration, traffic=traffic)
     if validator is None:
-        cores = os.cpu_count() or 1
-        configuration = replace(configuration, prover=ProverConfiguration(cores=min(2, cores)))
+        prover = ProverConfiguration(cores=os.cpu_count() or 1, sharers=wish.provers)
+        configuration = replace(configuration, prover=prover)
     return Member(
         name=name,
         secret=secret,
@@ -197,17 +201,23 @@ def _genesis(wish: Wish, members: tuple[Member, ...]) -> Genesis:
 
 def _windows(wish: Wish, slot_ms: int) -> tuple[Setting, ...]:
     """Windows that the leaves, and the widest layer of merges, of two jobs fit into."""
-    cores = max(1, min(os.cpu_count() or 1, wish.provers))
-    if wish.backend == MODELLED:
-        cores = max(1, wish.provers)
+    is_modelled = wish.backend == MODELLED
+    cores = max(1, wish.provers if is_modelled else min(os.cpu_count() or 1, wish.provers))
+    busy = 100 if is_modelled else busy_percent()
     windows = {}
     for name, count, core_ms in (
         ("leaf_window_ticks", wish.leaves, LEAF_CORE_MS),
         ("merge_window_ticks", max(1, wish.leaves // 2), MERGE_CORE_MS),
     ):
-        wall_ms = 2 * -(-count // cores) * core_ms
+        wall_ms = OPEN_JOBS * -(-count // cores) * core_ms * busy // 100
         windows[name] = WINDOW_SLACK_TICKS + -(-wall_ms // slot_ms)
     return tuple(Setting(name, str(ticks)) for name, ticks in sorted(windows.items()))
+
+
+def busy_percent() -> int:
+    """How many times longer things take because the machine is busy already, in per cent."""
+    waiting = os.getloadavg()[0] / (os.cpu_count() or 1)
+    return int(100 * max(1.0, min(8.0, waiting + 0.5)))
 
 
 def is_possible(wish: Wish) -> str | None:

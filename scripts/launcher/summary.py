@@ -25,10 +25,12 @@ class Verdict:
 
     :ivar fields: the content of ``summary.json``.
     :ivar faults: a sentence for each thing that is not as it should be; nothing when all is well.
+    :ivar reference: the node whose story the summary tells; None when no node left a report.
     """
 
     fields: dict[str, Any]
     faults: tuple[str, ...]
+    reference: str | None
 
 
 def judge(plan: Plan, run: Path, alive: list[str]) -> Verdict:
@@ -66,7 +68,7 @@ def judge(plan: Plan, run: Path, alive: list[str]) -> Verdict:
         "voided": sum(1 for record in story if record["kind"] == "JobVoided"),
         "faults": faults + money_faults,
     }
-    return Verdict(fields, tuple(faults + money_faults))
+    return Verdict(fields, tuple(faults + money_faults), reference)
 
 
 def _report(run: Path, name: str) -> dict[str, Any] | None:

@@ -128,20 +128,24 @@ async def _start(run: _Run) -> None:
     first, *others = run.plan.members
     run.say(run.narrator.line(_now_ms(), f"starting {len(run.plan.members)} nodes"))
     await _launch(run, first, ())
-    with trio.move_on_after(STALL_S) as waiting:
-        while not run.states[first.name].addresses:
-            await trio.sleep(LOOK_S)
-            _look(run)
-            _require_alive(run, first.name)
-    if waiting.cancelled_caught:
-        raise TestnetFailed(
-            f"{first.name} does not listen after {STALL_S:g} s: {run.states[first.name].stage}",
-            f"read {run.processes[first.name].folder / 'log.txt'}",
-        )
+    while not run.states[first.name].addresses:
+        with trio.move_on_after(STALL_S) as waiting:
+            await _listening(run, first.name)
+        if waiting.cancelled_caught:
+            stage = run.states[first.name].stage
+            sentence = f"waiting for {first.name} to listen; it is at: {stage}"
+            run.say(run.narrator.line(_now_ms(), sentence))
     bootstrap = tuple(run.states[first.name].addresses)
     _write_join(run, bootstrap)
     for member in others:
         await _launch(run, member, bootstrap)
+
+
+async def _listening(run: _Run, name: str) -> None:
+    while not run.states[name].addresses:
+        await trio.sleep(LOOK_S)
+        _look(run)
+        _require_alive(run, name)
 
 
 async def _launch(run: _Run, member: Member, bootstrap: tuple[str, ...]) -> None:
@@ -249,9 +253,8 @@ async def _stop_on_signal(scope: trio.CancelScope) -> None:
 def _finish(run: _Run, alive: list[str]) -> Verdict:
     verdict = judge(run.plan, run.order.run, alive)
     write_json(run.order.run / "summary.json", verdict.fields)
-    if verdict.fields["blocks_proven"] and alive:
-        best = max(alive, key=lambda name: run.states[name].height)
-        export_run(run.order.run, run.processes[best].folder)
+    if verdict.reference is not None:
+        export_run(run.order.run, run.processes[verdict.reference].folder)
     return verdict
 
 

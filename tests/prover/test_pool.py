@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -263,6 +263,19 @@ def test_no_more_workers_are_started_than_memory_allows() -> None:
         assert 0 < statistics.peak_mib <= QUICK.worker_mib
 
     run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("sharers", "cores", "level", "threads"),
+    [(1, 4, 0, 4), (4, 2, 0, 1), (4, 2, 1, 1), (4, 2, 2, 2), (2, 8, 0, 4), (9, 4, 1, 2)],
+)
+def test_pools_of_one_machine_share_wide_layers_and_not_the_root(
+    sharers: int, cores: int, level: int, threads: int
+) -> None:
+    job = quick_job(4)
+    task = replace(job.leaf_task(0), index=TreeIndex(Count(level), Count(0)))
+    assert task.leaf_count == 4
+    assert PoolSettings(cores=cores, sharers=sharers).fair_threads(task) == threads
 
 
 # --- processes ---------------------------------------------------------------------------------
