@@ -51,7 +51,9 @@ def run(
     except TestnetFailed as failure:
         return _refuse(errors, failure.sentence, failure.hint)
     show(verdict, folder)
-    return 0 if not verdict.faults else 1
+    if not verdict.faults:
+        return 0
+    return INTERRUPTED if verdict.is_interrupted else 1
 
 
 def _folder(out: Path | None) -> Path:

@@ -11,6 +11,9 @@ from typing import Any
 
 from scripts.launcher.plan import Plan
 
+TELL_EVERY = 10
+"""Ticks between two lines about the log itself."""
+
 SHORT = 8
 """Hexadecimal digits that stand for a long name."""
 
@@ -24,7 +27,8 @@ class Narrator:
         self._teller: dict[int, str] = {}
         self._jobs: dict[str, int] = {}
         self._root = plan.wish.leaves.bit_length() - 1
-        self._tell: dict[str, Callable[[dict[str, Any]], str]] = {
+        self._tell: dict[str, Callable[[dict[str, Any]], str | None]] = {
+            "Final": self._tell_final,
             "LeaderElected": self._tell_leader_elected,
             "RoundSkipped": self._tell_round_skipped,
             "JobOpened": self._tell_job_opened,
@@ -45,8 +49,8 @@ class Narrator:
         if tick is not None and self._teller.setdefault(tick, node) != node:
             return
         tell = self._tell.get(record["kind"])
-        if tell is not None:
-            sentence = tell(record | {"node": node})
+        sentence = None if tell is None else tell(record | {"node": node})
+        if sentence is not None:
             seconds = (record["at_ms"] - self._start_ms) / 1000
             where = f"tick {tick:>4}" if tick is not None else " " * 9
             yield f"{seconds:7.1f} s  {where}  {sentence}"
@@ -56,6 +60,11 @@ class Narrator:
         return f"{(now_ms - self._start_ms) / 1000:7.1f} s  {' ' * 9}  {sentence}"
 
     # --- one method a kind of record ---
+
+    def _tell_final(self, record: dict[str, Any]) -> str | None:
+        if record["tick"] % TELL_EVERY:
+            return None
+        return f"final in slot {record['slot']}, state {record['digest'][:SHORT]}"
 
     def _tell_leader_elected(self, record: dict[str, Any]) -> str:
         share = record["fee_split"] / 100

@@ -26,11 +26,13 @@ class Verdict:
     :ivar fields: the content of ``summary.json``.
     :ivar faults: a sentence for each thing that is not as it should be; nothing when all is well.
     :ivar reference: the node whose story the summary tells; None when no node left a report.
+    :ivar is_interrupted: somebody stopped the run before it was over.
     """
 
     fields: dict[str, Any]
     faults: tuple[str, ...]
     reference: str | None
+    is_interrupted: bool = False
 
 
 def judge(plan: Plan, run: Path, alive: list[str]) -> Verdict:

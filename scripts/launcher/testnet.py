@@ -78,6 +78,7 @@ class _Run:
     events: Any
     killed: list[str] = field(default_factory=list)
     moved_at: float = 0.0
+    is_interrupted: bool = False
 
 
 async def run_testnet(order: Order, say: Say) -> Verdict:
@@ -102,9 +103,9 @@ async def run_testnet(order: Order, say: Say) -> Verdict:
             events=events,
         )
         try:
-            await _start(run)
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(_stop_on_signal, nursery.cancel_scope)
+                nursery.start_soon(_stop_on_signal, run, nursery.cancel_scope)
+                await _start(run)
                 await _watch(run, nursery)
                 nursery.cancel_scope.cancel()
             alive = [name for name, one in processes.items() if one.is_running]
@@ -241,9 +242,11 @@ def _tell_stall(run: _Run) -> None:
     run.say(run.narrator.line(_now_ms(), f"no progress for {STALL_S:g} s: {story}"))
 
 
-async def _stop_on_signal(scope: trio.CancelScope) -> None:
+async def _stop_on_signal(run: _Run, scope: trio.CancelScope) -> None:
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async for _ in signals:
+            run.say(run.narrator.line(_now_ms(), "interrupted: stopping all nodes"))
+            run.is_interrupted = True
             scope.cancel()
 
 
@@ -251,7 +254,7 @@ async def _stop_on_signal(scope: trio.CancelScope) -> None:
 
 
 def _finish(run: _Run, alive: list[str]) -> Verdict:
-    verdict = judge(run.plan, run.order.run, alive)
+    verdict = replace(judge(run.plan, run.order.run, alive), is_interrupted=run.is_interrupted)
     write_json(run.order.run / "summary.json", verdict.fields)
     if verdict.reference is not None:
         export_run(run.order.run, run.processes[verdict.reference].folder)

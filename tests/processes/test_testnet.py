@@ -131,5 +131,5 @@ def test_ctrl_c_leaves_no_process_behind(tmp_path: Path) -> None:
     assert len(processes) == 3
     testnet.send_signal(signal.SIGINT)
     testnet.communicate(timeout=PATIENCE_S)
-    assert testnet.returncode == 1
+    assert testnet.returncode == 130
     assert [one for one in processes if Path(f"/proc/{one}").exists()] == []

@@ -1,0 +1,209 @@
+"""What a prover's agent does about what it sees; the network around it is a table of facts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+from typing import Any
+
+from protocol.agents import (
+    CancelProof,
+    KeepBody,
+    KeepNote,
+    KnownProof,
+    ProofKey,
+    ProofMade,
+    SlotBegan,
+    StartProof,
+    Submit,
+)
+from protocol.messages import Intent, ProofRecord, body_hash
+from protocol.rules import ProvingDuty, Stage
+from protocol.types import Account, Amount, Claim, Count, JobId, Slot, Tick, TreeIndex, Work
+from prover.agent import ProverAgent, ProverSettings
+from prover.modelled import ModelledBackend
+from prover.tasks import LeafTask, MergeTask
+
+ME, OTHER = Account(bytes([1]) * 32), Account(bytes([2]) * 32)
+JOB = JobId(bytes([9]) * 32)
+LEAF, NEXT, MERGE = (TreeIndex(Count(a), Count(b)) for a, b in ((0, 0), (0, 1), (1, 0)))
+TICK = SlotBegan(Slot(5))
+CLAIMS = {place: Claim(bytes([place.position + 1, 0] * 16)) for place in (LEAF, NEXT)}
+
+
+def duty(place: TreeIndex, stage: Stage, reward: int, at_stake: int) -> ProvingDuty:
+    return ProvingDuty(JOB, place, stage, Amount(reward), Amount(at_stake), Work(10))
+
+
+@dataclass
+class Facts:
+    """A view that is written down; the state it reads is one job of two leaves."""
+
+    duties: list[ProvingDuty]
+    known: dict[TreeIndex, list[KnownProof]] = field(default_factory=dict)
+    recorded: dict[TreeIndex, Claim] = field(default_factory=dict)
+    deliverers: tuple[Account, ...] = (ME, OTHER)
+    busy: tuple[ProofKey, ...] = ()
+    pending: tuple[Any, ...] = ()
+    notes: dict[str, bytes] = field(default_factory=dict)
+    bodies: dict[bytes, bytes] = field(default_factory=dict)
+    enlistment: Intent | None = None
+    has_block: bool = True
+    account: Account = ME
+    jobs_opened: int = 1
+
+    @property
+    def machine(self) -> Any:
+        leaf = SimpleNamespace(digest=bytes(32), fees=Amount(3))
+        header = SimpleNamespace(leaf_count=2, content=SimpleNamespace(leaves=(leaf, leaf)))
+        return SimpleNamespace(
+            tick=Tick(7),
+            genesis=SimpleNamespace(network=SimpleNamespace(epoch_ticks=Tick(64))),
+            jobs={JOB: SimpleNamespace(id=JOB, header=header, opened_at=Tick(3))},
+            proving=SimpleNamespace(
+                duties=lambda account: tuple(self.duties),
+                enlistment=lambda account, tick, lifetime: self.enlistment,
+                recorded_claim=lambda job, index: self.recorded.get(index),
+                may_deliver=lambda job, index, prover: prover in self.deliverers,
+            ),
+        )
+
+    def own_pending(self) -> tuple[Any, ...]:
+        return self.pending
+
+    def block(self, job: JobId) -> Any:
+        return SimpleNamespace(witness=lambda position: b"witness") if self.has_block else None
+
+    def proofs(self, job: JobId, index: TreeIndex) -> tuple[KnownProof, ...]:
+        return tuple(self.known.get(index, ()))
+
+    def body(self, name: bytes) -> bytes | None:
+        return self.bodies.get(name)
+
+    def note(self, name: str) -> bytes | None:
+        return self.notes.get(name)
+
+    def running(self) -> tuple[ProofKey, ...]:
+        return self.busy
+
+    def state_after(self, job: JobId) -> None:
+        return None
+
+    def prove(self, place: TreeIndex, prover: Account, claim: Claim) -> KnownProof:
+        """Make a valid proof of ``place`` known, with bytes of its own."""
+        proof = bytes(prover) + claim
+        record = ProofRecord(JOB, place, claim, None, body_hash(proof))
+        known = KnownProof(prover, record)
+        self.known.setdefault(place, []).append(known)
+        self.bodies[record.proof] = proof
+        return known
+
+
+def agent(cost: int = 1) -> ProverAgent:
+    return ProverAgent(ProverSettings(Amount(cost)), ModelledBackend())
+
+
+def decide(facts: Facts, event: Any = TICK, cost: int = 1) -> list[Any]:
+    return list(agent(cost).decide(facts, event))
+
+
+def test_it_proves_its_own_leaf_once_the_block_is_known() -> None:
+    facts = Facts([duty(LEAF, Stage.OWN, 10, 0)], has_block=False)
+    assert decide(facts) == []
+    facts.has_block = True
+    task = LeafTask(JOB, ME, LEAF, Count(2), Tick(3), b"witness")
+    assert decide(facts) == [StartProof(ProofKey(JOB, LEAF), task)]
+
+
+def test_a_takeover_is_worth_the_tree_nodes_that_it_saves() -> None:
+    saving = Facts([duty(LEAF, Stage.TAKEOVER, 0, 10)])
+    assert len(decide(saving)) == 1
+    assert decide(saving, cost=2) == []
+    assert decide(Facts([duty(LEAF, Stage.TAKEOVER, 0, 9)])) == []
+
+
+def test_what_runs_is_not_started_again_and_what_nobody_needs_is_stopped() -> None:
+    key = ProofKey(JOB, LEAF)
+    assert decide(Facts([duty(LEAF, Stage.OWN, 10, 0)], busy=(key,))) == []
+    assert decide(Facts([], busy=(key,))) == [CancelProof(key)]
+
+
+def merge_facts() -> Facts:
+    return Facts([duty(MERGE, Stage.OWN, 10, 0)])
+
+
+def test_a_merge_starts_when_both_children_are_known_before_they_are_recorded() -> None:
+    facts = merge_facts()
+    facts.prove(LEAF, ME, CLAIMS[LEAF])
+    assert decide(facts) == []
+    facts.prove(NEXT, OTHER, CLAIMS[NEXT])
+    (start,) = decide(facts)
+    assert isinstance(start.task, MergeTask)
+    assert start.task.left == bytes(ME) + CLAIMS[LEAF]
+    assert start.task.right == bytes(OTHER) + CLAIMS[NEXT]
+
+
+def test_a_merge_takes_the_recorded_child_and_no_other() -> None:
+    facts = merge_facts()
+    facts.prove(LEAF, OTHER, Claim(bytes([7, 0] * 16)))
+    facts.prove(LEAF, ME, CLAIMS[LEAF])
+    facts.prove(NEXT, OTHER, CLAIMS[NEXT])
+    facts.recorded = {LEAF: CLAIMS[LEAF]}
+    (start,) = decide(facts)
+    assert start.task.left == bytes(ME) + CLAIMS[LEAF]
+    facts.recorded = {LEAF: Claim(bytes([8, 0] * 16))}
+    assert decide(facts) == []
+
+
+def test_a_proof_of_somebody_without_a_right_is_not_built_upon() -> None:
+    facts = merge_facts()
+    facts.prove(LEAF, ME, CLAIMS[LEAF])
+    facts.prove(NEXT, OTHER, CLAIMS[NEXT])
+    assert decide(replace(facts, deliverers=(ME,))) == []
+
+
+def test_a_finished_proof_is_kept_noted_and_announced_in_this_order() -> None:
+    facts = Facts([duty(LEAF, Stage.OWN, 10, 0)])
+    key = ProofKey(JOB, LEAF)
+    task = LeafTask(JOB, ME, LEAF, Count(2), Tick(3), b"witness")
+    body, note, submit = decide(facts, ProofMade(key, task, b"proof"))
+    assert body == KeepBody(b"proof")
+    assert isinstance(note, KeepNote)
+    assert isinstance(submit, Submit)
+    assert submit.payload.proof == body_hash(b"proof")
+    assert submit.payload.children is None
+
+
+def test_after_a_restart_it_announces_the_proof_that_it_kept() -> None:
+    facts = Facts([duty(LEAF, Stage.OWN, 10, 0)])
+    key = ProofKey(JOB, LEAF)
+    task = LeafTask(JOB, ME, LEAF, Count(2), Tick(3), b"witness")
+    body, note, submit = decide(facts, ProofMade(key, task, b"proof"))
+    facts.notes[note.name] = note.payload
+    facts.bodies[submit.payload.proof] = body.body
+    assert decide(facts) == [submit]
+    assert decide(replace(facts, pending=(submit.payload,))) == []
+
+
+def test_a_merge_on_children_that_lost_is_made_again() -> None:
+    facts = merge_facts()
+    left = facts.prove(LEAF, ME, CLAIMS[LEAF])
+    right = facts.prove(NEXT, OTHER, CLAIMS[NEXT])
+    (start,) = decide(facts)
+    made = ProofMade(start.key, start.task, b"merge")
+    body, note, submit = decide(facts, made)
+    assert submit.payload.children == (left.record.claim, right.record.claim)
+    facts.notes[note.name] = note.payload
+    facts.bodies[submit.payload.proof] = body.body
+    winner = facts.prove(NEXT, ME, Claim(bytes([6, 0] * 16)))
+    facts.recorded = {NEXT: winner.record.claim}
+    (again,) = decide(facts)
+    assert isinstance(again, StartProof)
+    assert again.task.right == bytes(ME) + winner.record.claim
+
+
+def test_it_says_that_it_is_there_once() -> None:
+    intent = Intent(Count(1), Tick(71))
+    facts = Facts([], enlistment=intent)
+    assert decide(facts) == [Submit(intent)]
+    assert decide(replace(facts, pending=(intent,))) == []

@@ -1,0 +1,152 @@
+"""What the summary says of run folders that are right, and of those where something is wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scripts.launcher.plan import Plan, Wish, make_plan
+from scripts.launcher.summary import Verdict, judge
+from scripts.money import add_up
+
+JOB = "cd" * 32
+
+
+@pytest.fixture
+def plan() -> Plan:
+    return make_plan(Wish(validators=1, provers=2, leaves=2, blocks=1)).starting_at(1_000)
+
+
+def account(plan: Plan, name: str) -> str:
+    return next(one.identity.account.hex() for one in plan.members if one.name == name)
+
+
+def story(plan: Plan) -> list[dict[str, Any]]:
+    """A block whose second leaf was taken over; nobody is paid in this story."""
+    one, other = account(plan, "prover-1"), account(plan, "prover-2")
+
+    def recorded(level: int, position: int, prover: str) -> dict[str, Any]:
+        return {"kind": "ProofRecorded", "job": JOB, "index": [level, position], "prover": prover}
+
+    lines = [
+        {"kind": "JobOpened", "job": JOB, "header": {"content": {"leaves": []}}, "pool": []},
+        recorded(0, 0, one),
+        {"kind": "TakenOver", "job": JOB, "index": [0, 1], "previous": other, "heir": one},
+        recorded(0, 1, one),
+        recorded(1, 0, one),
+        {"kind": "JobProven", "job": JOB},
+        {"kind": "JobSettled", "job": JOB},
+    ]
+    return [
+        {"at_ms": 1_000 + 500 * at, "tick": 1, **line}
+        for at, line in enumerate([*lines, {"kind": "Final", "digest": "00"}])
+    ]
+
+
+def finished(level: int, position: int) -> dict[str, Any]:
+    key = {"job": JOB, "index": [level, position]}
+    return {"at_ms": 1, "kind": "ProofFinished", "key": key, "wall_ms": 700, "threads": 1}
+
+
+def write_node(run: Path, plan: Plan, name: str, **changed: Any) -> None:
+    folder = run / "nodes" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    records = story(plan)
+    if name == "prover-1":
+        records += [finished(0, 0), finished(0, 1), finished(1, 0)]
+    (folder / "events.jsonl").write_text("".join(json.dumps(one) + "\n" for one in records))
+    pockets = [
+        {"kind": kind, "owner": owner, "amount": amount}
+        for (kind, owner), amount in add_up(plan.genesis, []).pockets.items()
+        if amount
+    ]
+    report = {
+        "name": name,
+        "account": account(plan, name),
+        "final_height": 1,
+        "digests": {"1": "00"},
+        "halted": None,
+        "invariants_broken": [],
+        "open_jobs": [],
+        "pockets": pockets,
+        "refused": [],
+    }
+    (folder / "report.json").write_text(json.dumps(report | changed))
+
+
+NODES = ["prover-1", "prover-2", "validator-1"]
+
+
+def judged(run: Path, plan: Plan, **changed: Any) -> Verdict:
+    for name in NODES:
+        write_node(run, plan, name)
+    write_node(run, plan, "validator-1", **changed)
+    return judge(plan, run, NODES)
+
+
+def test_a_takeover_is_told_with_who_failed_and_who_helped(tmp_path: Path, plan: Plan) -> None:
+    fields = judged(tmp_path, plan).fields
+    assert fields["takeovers"] == [
+        {"job": JOB, "level": 0, "position": 1, "failed": "prover-2", "by": "prover-1"}
+    ]
+
+
+def test_times_are_measured_from_the_opening_to_the_root(tmp_path: Path, plan: Plan) -> None:
+    fields = judged(tmp_path, plan).fields
+    assert fields["time_to_root_s"] == [2.5]
+    assert fields["redundant_proofs"] == 0
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"digests": {"1": "11"}}, "differ after tick 1"),
+        ({"digests": {"2": "00"}}, "share no final block"),
+        ({"halted": "because"}, "halted: because"),
+        ({"invariants_broken": ["a pocket is torn"]}, "a pocket is torn"),
+    ],
+)
+def test_what_is_wrong_with_a_node_is_a_fault(
+    tmp_path: Path, plan: Plan, changed: dict[str, Any], words: str
+) -> None:
+    verdict = judged(tmp_path, plan, **changed)
+    assert any(words in fault for fault in verdict.faults)
+    assert verdict.fields["nodes_agree"] is False
+
+
+def test_pockets_that_do_not_follow_from_the_moves_are_a_fault(tmp_path: Path, plan: Plan) -> None:
+    verdict = judged(tmp_path, plan, pockets=[])
+    assert verdict.fields["money_conserved"] is False
+    assert verdict.fields["nodes_agree"] is True
+
+
+def test_a_node_that_left_no_report_is_a_fault(tmp_path: Path, plan: Plan) -> None:
+    judged(tmp_path, plan)
+    (tmp_path / "nodes" / "prover-2" / "report.json").unlink()
+    assert "prover-2 left no report" in judge(plan, tmp_path, NODES).faults
+
+
+def test_a_block_that_was_not_proven_is_a_fault(tmp_path: Path, plan: Plan) -> None:
+    for name in NODES:
+        write_node(tmp_path, plan, name)
+        path = tmp_path / "nodes" / name / "events.jsonl"
+        path.write_text(
+            "".join(line for line in path.read_text().splitlines(True) if "Settled" not in line)
+        )
+    assert "0 of 1 blocks were proven" in judge(plan, tmp_path, NODES).faults
+
+
+def test_refusals_of_all_nodes_are_counted_by_kind_reason_and_sender(
+    tmp_path: Path, plan: Plan
+) -> None:
+    one = {
+        "kind": "proofs",
+        "reason": "BAD_SIGNATURE",
+        "from": account(plan, "prover-2"),
+        "count": 2,
+    }
+    fields = judged(tmp_path, plan, refused=[one, one]).fields
+    assert fields["refused"] == [one | {"from": "prover-2", "count": 4}]
