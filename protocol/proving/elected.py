@@ -374,7 +374,8 @@ class Elected:
         """Take an intent or a proof record."""
         if isinstance(payload, Intent):
             self._on_intent(frame, sender, payload)
-        elif isinstance(payload, ProofRecord):
+        else:
+            assert isinstance(payload, ProofRecord), "the machine passes on what a rule handles"
             self._on_record(frame, sender, payload)
 
     def earliest(

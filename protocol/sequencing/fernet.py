@@ -252,7 +252,8 @@ class Fernet:
         """Take a commitment or a reveal."""
         if isinstance(payload, BlockCommitment):
             self._on_commitment(frame, sender, payload)
-        elif isinstance(payload, BlockReveal):
+        else:
+            assert isinstance(payload, BlockReveal), "the machine passes on what a rule handles"
             self._on_reveal(frame, sender, payload)
 
     def earliest(

@@ -23,12 +23,16 @@ MACHINE, FERNET, ELECTED = (
 
 @dataclass(frozen=True)
 class Fault:
-    """``old`` stands once in the source of ``module``; the fault is ``new`` in its place."""
+    """``old`` stands once in the source of ``module``; the fault is ``new`` in its place.
+
+    :ivar seed: a story that is known to find it, told first.
+    """
 
     name: str
     module: str
     old: str
     new: str
+    seed: int = 0
 
     def copy(self) -> ModuleType:
         """The module with the fault, beside the real one."""
@@ -77,6 +81,7 @@ FAULTS = (
         "            rest = Amount(earned - half)\n"
         "            frame.ledger.move(Moved(purse, target, half, cause, job.id, place=index))\n"
         "            frame.ledger.move(Moved(purse, target, rest, cause, job.id, place=index))\n",
+        seed=6,
     ),
     Fault(
         "a failed prover is paid",
@@ -89,6 +94,7 @@ FAULTS = (
         ELECTED,
         "return Amount(worth * parameters.takeover_bps // FULL_SHARE), Cause.TAKEOVER_PAY",
         "return worth, Cause.TAKEOVER_PAY",
+        seed=11,
     ),
     Fault(
         "a window is one tick too long",
@@ -107,12 +113,14 @@ FAULTS = (
         ELECTED,
         "or frame.moment.settled < (right.opens or 0)",
         "",
+        seed=1,
     ),
     Fault(
         "the minimal time is one tick too short",
         ELECTED,
         "if frame.moment.tick < admissible:",
         "if frame.moment.tick + 1 < admissible:",
+        seed=42,
     ),
     Fault(
         "the wrong sibling inherits",
@@ -131,12 +139,14 @@ FAULTS = (
         ELECTED,
         "previous, heir = place.right.holder, next(self._heirs_left(progress, place), None)",
         "previous, heir = place.right.holder, None",
+        seed=5,
     ),
     Fault(
         "a merge of claims that were not recorded",
         ELECTED,
         "if payload.children != tuple(one.claim for one in below if one is not None):",
         "if payload.children is None:",
+        seed=10,
     ),
     Fault(
         "the proposer's order decides",
@@ -149,6 +159,7 @@ FAULTS = (
         ELECTED,
         "if sender not in holders and None not in holders:\n            raise",
         "if not holders:\n            raise",
+        seed=24,
     ),
     Fault(
         "what division leaves over is lost",
@@ -161,6 +172,7 @@ FAULTS = (
         ELECTED,
         "closes + 1 + stages_left * (finality + window + 1)",
         "closes + 1",
+        seed=66,
     ),
     Fault(
         "a refused intent counts",
@@ -186,6 +198,7 @@ FAULTS = (
         FERNET,
         "leader = max(phase.candidates",
         "leader = min(phase.candidates",
+        seed=17,
     ),
     Fault(
         "the pool is that of the opening",
@@ -198,6 +211,7 @@ FAULTS = (
         FERNET,
         "if frame.moment.tick >= phase.ends:",
         "if frame.moment.tick > phase.ends:",
+        seed=4,
     ),
     Fault(
         "anybody reveals",
@@ -210,12 +224,14 @@ FAULTS = (
         FERNET,
         "if any(one.sequencer == sender for one in collecting.candidates):",
         "if False:",
+        seed=3,
     ),
     Fault(
         "unbounded build-ahead",
         FERNET,
         "return len(self._state.open_jobs) < self.parameters.max_unproven_jobs",
         "return True",
+        seed=10,
     ),
     Fault(
         "void before the deadline",
@@ -228,12 +244,14 @@ FAULTS = (
         MACHINE,
         "return Reason.DUPLICATE if identity in self._seen else None",
         "return None",
+        seed=2,
     ),
     Fault(
         "an unpayable operation is accepted",
         MACHINE,
         "            raise Refused(Reason.FEE_UNPAYABLE)\n",
         "            pass\n",
+        seed=3,
     ),
     Fault(
         "lost escrow", MACHINE, "fees = job.header.fees\n", "fees = Amount(job.header.fees // 2)\n"
@@ -243,12 +261,14 @@ FAULTS = (
         MACHINE,
         "reversed(chain[chain.index(because) :])",
         "[because]",
+        seed=8,
     ),
     Fault(
         "settled before its parent",
         MACHINE,
         "job = next(iter(self.jobs.values()))",
         "job = list(self.jobs.values())[-1]",
+        seed=10,
     ),
     Fault(
         "a stale epoch seed",
@@ -261,5 +281,6 @@ FAULTS = (
         MACHINE,
         "        if (offender, slot) in self._punished:\n",
         "        if False:\n",
+        seed=68,
     ),
 )

@@ -23,9 +23,11 @@ from protocol.testing import (
     Violation,
     World,
     any_scenario,
+    found,
     must,
     tell,
 )
+from protocol.testing.moves import commit
 from protocol.testing.oracle_elected import assignment, succession
 from protocol.testing.scenario import QUICK_ELECTED
 from protocol.testing.strategies import (
@@ -38,6 +40,7 @@ from protocol.testing.strategies import (
     pools,
     scenarios,
 )
+from tests.properties.toys import TOYS
 
 ROOT = Path(__file__).resolve().parents[2]
 QUIET = settings(
@@ -53,7 +56,7 @@ class Forgetful(Elected):
     """A rule with a flaw: it writes an intent down before it refuses it."""
 
     def on_operation(self, frame, sender, payload, operation):
-        if isinstance(payload, Intent):
+        if isinstance(payload, Intent) and payload.capacity == 0:
             self._intents[sender] = payload.until
         super().on_operation(frame, sender, payload, operation)
 
@@ -63,9 +66,9 @@ class ForgetfulMachine(RuleMachine):
 
 
 def test_a_flawed_rule_is_found_and_its_story_is_short():
-    with pytest.raises(Violation, match="a refused operation changed the state") as found:
+    with pytest.raises(Violation, match="a refused operation changed the state") as refusal:
         run_state_machine_as_test(ForgetfulMachine, settings=QUIET)
-    story = "\n".join(found.value.__notes__)
+    story = "\n".join(refusal.value.__notes__)
     assert "state.begin(" in story
     assert "state.intend(" in story
     assert story.count("state.") <= 5
@@ -156,6 +159,18 @@ def test_dice_stay_below_their_bound(seed, bound):
 def test_a_story_is_the_same_every_time():
     first, second = (tell(any_scenario(Dice(1), Scenario()), 1, 40) for _ in range(2))
     assert first.digests == second.digests
+
+
+def test_a_commitment_that_nobody_calls_for_is_not_made():
+    world = World(TOYS)
+    commit(world, who="s0", height=0, split=0, fee=0, how="honest")
+    assert world.waiting == []
+
+
+def test_what_must_be_found_is_a_violation_when_missing():
+    assert found(0, "a number") == 0
+    with pytest.raises(Violation, match="a number: 7"):
+        found(None, "a number", 7)
 
 
 def test_a_world_begins_with_nothing():

@@ -99,6 +99,7 @@ def until(kind, world, ticks=20):
 def test_1_a_round_opens_with_its_first_commitment_and_closes_after_the_window():
     world = network()
     assert world.machine.sequencing.phase is None
+    assert world.machine.sequencing.round == 0
     assert not world.machine.needs_ticks()
     world.wait(3)
     offer(world)

@@ -73,6 +73,7 @@ def entry(name):
 MALFORMED = {
     "no TOML": ("[network]", "[network", ""),
     "no network": ("[network]", "[other]", "genesis must be without the unknown entry other"),
+    "no sequencing": ("[sequencing]", "[serendipity]", "without the unknown entry serendipity"),
     "no rule": ('rule = "fernet"', "", "sequencing must be a table with the entry 'rule'"),
     "rule no table": ("[sequencing]", "[[sequencing]]", "sequencing must be a table"),
     "rule no name": ('rule = "fernet"', "rule = 3", "genesis.sequencing.name must be short text"),
