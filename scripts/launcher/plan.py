@@ -38,10 +38,10 @@ from scripts.configuration import (
 )
 from scripts.node import traffic_keys
 
-LEAF_CORE_MS: Final = 4_000
+LEAF_CORE_MS: Final = 6_500
 """Time of a leaf on one core, in milliseconds."""
 
-MERGE_CORE_MS: Final = 4_000
+MERGE_CORE_MS: Final = 6_500
 """Time of a merge on one core, in milliseconds."""
 
 SLOT_MS_MIN: Final = 1_000
@@ -64,6 +64,9 @@ UNIT: Final = Stake(1_000_000)
 
 ROLLUP_BALANCE: Final = Amount(1_000_000_000)
 """First balance of every test account inside the rollup."""
+
+TRANSFERS_PER_LEAF: Final = 8
+"""A sequencer waits for so many transfers for each leaf; meanwhile provers enlist."""
 
 TRAFFIC_ACCOUNTS: Final = 16
 """Test accounts that transfers are sent from."""
@@ -144,7 +147,11 @@ def _member(wish: Wish, name: str, validator: int | None) -> Member:
     configuration = NodeConfiguration(name=name, genesis="../../genesis.toml")
     is_sequencer = validator is not None and validator < SEQUENCERS
     if is_sequencer:
-        sequencer = SequencerConfiguration(leaf_count=wish.leaves, blocks_max=wish.blocks)
+        sequencer = SequencerConfiguration(
+            leaf_count=wish.leaves,
+            transfers_min=TRANSFERS_PER_LEAF * wish.leaves,
+            blocks_max=wish.blocks,
+        )
         configuration = replace(configuration, sequencer=sequencer)
     if validator == wish.validators - 1:
         traffic = TrafficConfiguration(accounts=TRAFFIC_ACCOUNTS, seed=wish.seed)

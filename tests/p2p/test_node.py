@@ -1,4 +1,4 @@
-"""The node's own code, many at once over the memory network, with modelled proofs and real stores."""
+"""The node's own code over the memory network, with modelled proofs and real stores."""
 
 from __future__ import annotations
 
@@ -69,12 +69,11 @@ def test_a_dead_prover_is_covered_by_its_sibling_and_earns_nothing(tmp_path: Pat
     passed = {one.index: one.heir for one in witness.events(TakenOver) if one.previous == dead}
     owners = {one.index: one.prover for one in witness.events(Assigned)}
     recorded = {one.index: one.prover for one in witness.events(ProofRecorded)}
-    assert passed and all(recorded[index] == heir for index, heir in passed.items())
+    assert passed
+    assert all(recorded[index] == heir for index, heir in passed.items())
     assert dead not in recorded.values()
     assert paid(town, victim[0], Cause.PROVER_PAY) == 0
-    pay = {
-        one.place: one for one in witness.events(Moved) if one.cause is Cause.PROVER_PAY
-    }
+    pay = {one.place: one for one in witness.events(Moved) if one.cause is Cause.PROVER_PAY}
     assert set(pay) == {index for index, owner in owners.items() if owner != dead}
 
 

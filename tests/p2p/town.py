@@ -15,15 +15,13 @@ from p2p.memory import LinkModel, MemoryNetwork
 from p2p.node import Node, NodeEvent, NodeParts, Worked
 from p2p.store import Store
 from protocol.events import Event
-from protocol.ordering.streamlet import SignedSlots
 from protocol.params import network_id
-from protocol.registry import build_machine
-from protocol.replica import BlockFinal, Replica
-from protocol.types import Milliseconds, Slot
+from protocol.replica import BlockFinal
+from protocol.types import Milliseconds
 from prover.modelled import ModelledBackend
 from prover.pool import PoolSettings, ProvingFailed, open_virtual_pool
 from scripts.launcher.plan import Member, Wish, make_plan
-from scripts.node import make_agents
+from scripts.node import make_agents, make_replica
 
 T = TypeVar("T")
 START_MS = 2_000
@@ -92,14 +90,10 @@ class Resident:
             Store(self.folder / "store.sqlite", network) as store,
             Journal(self.folder / "journal") as journal,
         ):
-            signed = SignedSlots(
-                Slot(store.own_latest("proposal") or 0), Slot(store.own_latest("vote") or 0)
-            )
-            replica = Replica(build_machine(genesis, state.root), identity, signed)
             async with self._workshop() as workshop:
                 self.node = Node(
                     NodeParts(
-                        replica=replica,
+                        replica=make_replica(genesis, state, identity, store),
                         network=host,
                         store=store,
                         journal=journal,
