@@ -7,7 +7,7 @@ Rules, upon any event:
   its inputs are known: a leaf when the block's body was executed, a merge when valid proofs of both
   children are known, recorded or not. A child's recorded proof is taken before any other; before
   one is recorded, only a proof of somebody who may deliver it.
-- Stop proofs that nobody needs any more.
+- Stop proofs that nobody needs any more. Try again what failed, upon the next event.
 - Announce a finished proof at once: proposers keep a record until it is admissible, and whoever
   owns the parent can start.
 
@@ -31,6 +31,7 @@ from protocol.agents import (
     KeepBody,
     KeepNote,
     KnownProof,
+    ProofFailed,
     ProofKey,
     ProofMade,
     StartProof,
@@ -84,7 +85,7 @@ class ProverAgent:
     def _reconcile(self, view: View, event: AgentEvent) -> Iterator[Action]:
         duties = [one for one in view.machine.proving.duties(view.account) if self._pays(one)]
         wanted = {ProofKey(duty.job, duty.index): duty for duty in duties}
-        finished = event.key if isinstance(event, ProofMade) else None
+        finished = event.key if isinstance(event, ProofMade | ProofFailed) else None
         running = view.running()
         for key in running:
             if key not in wanted:

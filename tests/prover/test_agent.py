@@ -11,6 +11,7 @@ from protocol.agents import (
     KeepBody,
     KeepNote,
     KnownProof,
+    ProofFailed,
     ProofKey,
     ProofMade,
     SlotBegan,
@@ -126,6 +127,12 @@ def test_what_runs_is_not_started_again_and_what_nobody_needs_is_stopped() -> No
     key = ProofKey(JOB, LEAF)
     assert decide(Facts([duty(LEAF, Stage.OWN, 10, 0)], busy=(key,))) == []
     assert decide(Facts([], busy=(key,))) == [CancelProof(key)]
+
+
+def test_a_proof_that_failed_is_tried_again_but_not_at_once() -> None:
+    facts = Facts([duty(LEAF, Stage.OWN, 10, 0)])
+    assert decide(facts, ProofFailed(ProofKey(JOB, LEAF), "the worker died")) == []
+    assert len(decide(facts)) == 1
 
 
 def merge_facts() -> Facts:
