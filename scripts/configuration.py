@@ -84,7 +84,7 @@ class TrafficConfiguration:
     :ivar seed: text from which keys and transfers follow.
     """
 
-    per_slot: int = 12
+    per_slot: int = 4
     accounts: int = 16
     seed: str = "traffic"
 

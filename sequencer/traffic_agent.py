@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from protocol.agents import Action, AgentEvent, Send, SlotBegan, View
+from protocol.messages import SignedTransfer
+from protocol.types import Account
 from sequencer.traffic import Traffic
 
 
 REPEAT_SLOTS: Final = 16
-"""Slots between two times that everything not executed yet is sent again: gossip is best effort."""
+"""Slots between two times that each account's first transfer that is not settled is sent again.
+
+Gossip is best effort, and without its first transfer all others of an account wait.
+"""
 
 
 class TrafficAgent:
@@ -25,5 +30,11 @@ class TrafficAgent:
         if not isinstance(event, SlotBegan) or state is None:
             return ()
         fresh = self._traffic.next_transfers(state, self._per_slot)
-        is_repeat = event.slot % REPEAT_SLOTS == 0
-        return tuple(Send(one) for one in (self._traffic.pending() if is_repeat else fresh))
+        repeated = self._firsts() if event.slot % REPEAT_SLOTS == 0 else ()
+        return tuple(Send(one) for one in (*repeated, *fresh))
+
+    def _firsts(self) -> tuple[SignedTransfer, ...]:
+        firsts: dict[Account, SignedTransfer] = {}
+        for signed in self._traffic.pending():
+            firsts.setdefault(signed.transfer.sender, signed)
+        return tuple(firsts.values())

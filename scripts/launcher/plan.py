@@ -65,7 +65,7 @@ UNIT: Final = Stake(1_000_000)
 ROLLUP_BALANCE: Final = Amount(1_000_000_000)
 """First balance of every test account inside the rollup."""
 
-TRANSFERS_PER_LEAF: Final = 8
+TRANSFERS_PER_LEAF: Final = 4
 """A sequencer waits for so many transfers for each leaf; meanwhile provers enlist."""
 
 TRAFFIC_ACCOUNTS: Final = 16
