@@ -529,6 +529,13 @@ def test_intents_that_passed_are_forgotten_at_the_epoch():
     assert world.machine.proving.intent_until(actor("p1").account) is not None
 
 
+def test_an_intent_lasts_through_its_last_tick_over_the_border_of_an_epoch():
+    world = network(cards=(1,))
+    world.say("p0", Intent(Count(1), Tick(17)))
+    world.wait(17 - world.tick)
+    assert world.machine.proving.intent_until(actor("p0").account) == 17
+
+
 def test_an_enlistment_is_due_at_half_of_its_lifetime():
     world = network(cards=(1,))
     rule, account = world.machine.proving, actor("p0").account
@@ -734,6 +741,34 @@ def test_latest_bounds_the_end_when_survivors_wait_for_their_last_tick():
         for dead in combinations(world.scenario.provers, count)
     ]
     assert max(ends) > min(ends)
+
+
+def test_the_bound_of_a_tree_node_is_its_last_possible_tick():
+    """One prover is dead, the heirs record their own and decline, one waits to the very end."""
+    world, job = job_where(
+        lambda job: len({node.assigned for node in job.nodes.values()}) == 4, cards=(1,) * 5
+    )
+    rule, lag = world.machine.proving, world.scenario.usual_lag
+    leaf = at(0, 0)
+    owners = [assigned(job, at(0, position)) for position in range(4)]
+    idle = next(name for name in world.scenario.provers if name not in owners)
+    bound = rule._latest_record(rule.progress(job.id), leaf, job.opened_at, world.tick)
+    world.step(lag)
+    for position in (1, 2, 3):
+        deliver(world, job, at(0, position), owners[position])
+    world.step(lag)
+    deliver(world, job, at(1, 1), assigned(job, at(1, 1)))
+    world.step(lag)
+    node = job.nodes[leaf]
+    while node.open_to_all_since is None:
+        world.step(lag)
+    assert len(node.rights) == 4  # its own, two heirs, anybody
+    world.wait(rule.parameters.open_ticks - 1, lag)
+    assert world.tick == node.open_to_all_since + rule.parameters.open_ticks - 1
+    deliver(world, job, leaf, idle)
+    world.wait(2, lag)
+    assert NAMES[node.record.prover] == idle
+    assert world.tick == bound
 
 
 def test_latest_moves_on_while_finality_stands_still():

@@ -54,6 +54,7 @@ from protocol.types import (
     Root,
     Round,
     Salt,
+    Stake,
     Tick,
     TransferDigest,
     VrfOutput,
@@ -137,6 +138,13 @@ def test_1_commitments_that_do_not_count(who, changes, reason):
     offer(world, who, **changes)
     assert refusals(world.step().events) == [reason]
     assert world.machine.sequencing.phase is None
+
+
+@pytest.mark.parametrize(("least", "who"), [(6, "s0"), (0, OUTSIDER)])
+def test_1_a_sequencer_has_the_least_stake_and_never_none(least, who):
+    world = network(fernet={"sequencer_stake_min": Stake(least)})
+    offer(world, who)
+    assert refusals(world.step().events) == ["NOT_A_SEQUENCER"]
 
 
 def test_1_an_account_without_a_vrf_key_draws_no_lot():

@@ -69,6 +69,15 @@ def test_a_replay_across_an_epoch_is_still_a_duplicate():
     assert refusals(world.step().events) == ["DUPLICATE"]
 
 
+def test_a_replay_in_the_first_block_of_an_epoch_and_the_last_of_its_validity():
+    world = network()
+    signed = world.say("p0", INTENT, 17 - world.tick)
+    world.wait(16 - world.tick)
+    world.waiting.append(signed)
+    assert refusals(world.step().events) == ["DUPLICATE"]
+    assert world.tick == signed.operation.valid_until == 17
+
+
 def test_the_same_operation_signed_again_is_the_same_operation():
     world = network()
     signed = world.say("p0", INTENT)
