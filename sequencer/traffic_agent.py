@@ -9,7 +9,6 @@ from protocol.messages import SignedTransfer
 from protocol.types import Account
 from sequencer.traffic import Traffic
 
-
 REPEAT_SLOTS: Final = 16
 """Slots between two times that each account's first transfer that is not settled is sent again.
 
