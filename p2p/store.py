@@ -267,10 +267,12 @@ class Store:
         stay, because the block may be on its way.
         """
         forks = "SELECT hash FROM block WHERE height <= ? AND hash NOT IN (SELECT hash FROM final)"
+        for_certificates = f"DELETE FROM certificate WHERE hash IN ({forks})"  # noqa: S608
+        for_blocks = f"DELETE FROM block WHERE hash IN ({forks})"  # noqa: S608
         with self._atomic():
             final_height = self.final_height()
-            self._rows(f"DELETE FROM certificate WHERE hash IN ({forks})", final_height)  # noqa: S608
-            self._rows(f"DELETE FROM block WHERE hash IN ({forks})", final_height)  # noqa: S608
+            self._rows(for_certificates, final_height)
+            self._rows(for_blocks, final_height)
 
     # bodies and notes
 

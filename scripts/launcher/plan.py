@@ -38,11 +38,8 @@ from scripts.configuration import (
 )
 from scripts.node import traffic_keys
 
-LEAF_CORE_MS: Final = 6_500
-"""Time of a leaf on one core, in milliseconds."""
-
-MERGE_CORE_MS: Final = 6_500
-"""Time of a merge on one core, in milliseconds."""
+PROOF_CORE_MS: Final = 6_500
+"""Time of a leaf or a merge on one core of a modest server, in milliseconds."""
 
 SLOT_MS_MIN: Final = 1_000
 """Shortest default slot."""
@@ -207,18 +204,13 @@ def _genesis(wish: Wish, members: tuple[Member, ...]) -> Genesis:
 
 
 def _windows(wish: Wish, slot_ms: int) -> tuple[Setting, ...]:
-    """Windows that the leaves, and the widest layer of merges, of two jobs fit into."""
+    """Windows into which the widest layers of all jobs that may be open fit together."""
     is_modelled = wish.backend == MODELLED
     cores = max(1, wish.provers if is_modelled else min(os.cpu_count() or 1, wish.provers))
     busy = 100 if is_modelled else busy_percent()
-    windows = {}
-    for name, count, core_ms in (
-        ("leaf_window_ticks", wish.leaves, LEAF_CORE_MS),
-        ("merge_window_ticks", max(1, wish.leaves // 2), MERGE_CORE_MS),
-    ):
-        wall_ms = OPEN_JOBS * -(-count // cores) * core_ms * busy // 100
-        windows[name] = WINDOW_SLACK_TICKS + -(-wall_ms // slot_ms)
-    return tuple(Setting(name, str(ticks)) for name, ticks in sorted(windows.items()))
+    wall_ms = OPEN_JOBS * -(-wish.leaves // cores) * PROOF_CORE_MS * busy // 100
+    ticks = WINDOW_SLACK_TICKS + -(-wall_ms // slot_ms)
+    return tuple(Setting(name, str(ticks)) for name in ("leaf_window_ticks", "merge_window_ticks"))
 
 
 def busy_percent() -> int:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -28,6 +28,11 @@ def provnet(*arguments: object) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
     )
+
+
+def output_of(process: subprocess.Popen[str]) -> IO[str]:
+    assert process.stdout is not None, "all output goes through a pipe"
+    return process.stdout
 
 
 @dataclass(frozen=True)
@@ -55,16 +60,16 @@ def finished(tmp_path_factory: pytest.TempPathFactory, circuits: Path) -> Finish
         "testnet", "--provers", 3, "--leaves", 2, "--blocks", 2, "--kill", "any@leaf",
         "--restart", 5, "--out", folder,
     )  # fmt: skip
-    assert testnet.stdout is not None
     lines = []
     observer: subprocess.Popen[str] | None = None
-    for line in testnet.stdout:
-        lines.append(line)
-        if observer is None and "leads" in line:
-            observer = provnet(
-                "join", folder / "join.toml", "--out", folder.parent / "observer", "--blocks", 1
-            )
-    code = testnet.wait(PATIENCE_S)
+    with testnet:
+        for line in output_of(testnet):
+            lines.append(line)
+            if observer is None and "leads" in line:
+                observer = provnet(
+                    "join", folder / "join.toml", "--out", folder.parent / "observer", "--blocks", 1
+                )
+        code = testnet.wait(PATIENCE_S)
     assert observer is not None, "".join(lines)
     observer_output, _ = observer.communicate(timeout=PATIENCE_S)
     return Finished(folder, code, "".join(lines), observer.returncode, observer_output)
@@ -120,8 +125,7 @@ def test_ctrl_c_leaves_no_process_behind(tmp_path: Path) -> None:
         "testnet", "--backend", "modelled", "--provers", 1, "--validators", 2,
         "--out", tmp_path / "run",
     )  # fmt: skip
-    assert testnet.stdout is not None
-    for line in testnet.stdout:
+    for line in output_of(testnet):
         if "leads" in line:
             break
     processes = [

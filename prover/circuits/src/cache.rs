@@ -1,8 +1,8 @@
 //! Built circuits on disk, so that a worker starts in a fraction of a second.
 //!
-//! One file: a header with the circuits' digests, the parts' lengths and their SHA-256, then the parts. Decoding
-//! a circuit from a stranger is unsafe, so the directory must be the user's own; the checks here find
-//! damage and other versions, not malice.
+//! One file: a header with the circuits' digests, the parts' lengths and their SHA-256, then the
+//! parts. Decoding a circuit from a stranger is unsafe, so the directory must be the user's own;
+//! the checks here find damage and other versions, not malice.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Write};
@@ -38,12 +38,12 @@ fn path(directory: &Path) -> PathBuf {
     directory.join(FILE)
 }
 
-/// Builds the circuits, checks that they are the pinned ones, and stores them; half a minute on one core at
-/// most. The file appears whole or not at all, whoever else is writing it.
+/// Builds the circuits, checks that they are the pinned ones, and stores them; half a minute on one
+/// core at most. The file appears whole or not at all, whoever else is writing it.
 ///
 /// # Errors
-/// [`Error::Proving`] when the build differs from what verifiers know, [`Error::Storage`] when the file
-/// cannot be written.
+/// [`Error::Proving`] when the build differs from what verifiers know, [`Error::Storage`] when the
+/// file cannot be written.
 pub fn build(directory: &Path) -> Result<()> {
     let circuits = Circuits::build()?;
     if !circuits.are_pinned() {
@@ -92,7 +92,8 @@ fn write(path: &Path, circuits: &Circuits) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Whether the directory holds the pinned circuits, undamaged. Reads and hashes the file, decodes nothing.
+/// Whether the directory holds the pinned circuits, undamaged. Reads and hashes the file, decodes
+/// nothing.
 pub fn is_valid(directory: &Path) -> bool {
     check(directory).unwrap_or(false)
 }
@@ -116,8 +117,8 @@ fn check(directory: &Path) -> io::Result<bool> {
 /// Loads the circuits.
 ///
 /// # Errors
-/// [`Error::Storage`] when the file cannot be read, [`Error::Input`] when it is damaged or holds circuits
-/// other than the pinned ones.
+/// [`Error::Storage`] when the file cannot be read, [`Error::Input`] when it is damaged or holds
+/// circuits other than the pinned ones.
 pub fn load(directory: &Path) -> Result<Circuits> {
     let ([leaf, merge], mut file) = open(directory)?;
     let leaf = read_circuit(&mut file, &leaf)?;
@@ -137,7 +138,8 @@ fn unusable() -> Error {
     Error::Input("the circuit cache is damaged or of another version: build it again".into())
 }
 
-/// Opens the file and reads its header; refuses any but the pinned circuits and any other file length.
+/// Opens the file and reads its header; refuses any but the pinned circuits and any other file
+/// length.
 fn open(directory: &Path) -> Result<([Part; 2], BufReader<File>)> {
     let file = File::open(path(directory))?;
     let length = file.metadata()?.len();

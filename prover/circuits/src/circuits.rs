@@ -70,8 +70,8 @@ impl Circuits {
     /// Proves one leaf: its witness at `position`, in the name of `prover`, for `job`.
     ///
     /// # Errors
-    /// [`Error::Input`] for a malformed witness, a position from [`POSITION_END`] on and a thread count
-    /// out of 1 to [`THREADS_MAX`]; [`Error::Proving`] when the witness is false.
+    /// [`Error::Input`] for a malformed witness, a position from [`POSITION_END`] on and a thread
+    /// count out of 1 to [`THREADS_MAX`]; [`Error::Proving`] when the witness is false.
     pub fn prove_leaf(
         &self,
         job: &[u8; 32],
@@ -92,8 +92,9 @@ impl Circuits {
     /// Proves one merge of two neighbours, in the name of `prover`, for `job`.
     ///
     /// # Errors
-    /// [`Error::Input`] when a child is refused or belongs to another job, when they are not neighbours, and
-    /// for a thread count out of 1 to [`THREADS_MAX`]; [`Error::Proving`] when the proof system fails.
+    /// [`Error::Input`] when a child is refused or belongs to another job, when they are not
+    /// neighbours, and for a thread count out of 1 to [`THREADS_MAX`]; [`Error::Proving`] when the
+    /// proof system fails.
     pub fn prove_merge(
         &self,
         job: &[u8; 32],
@@ -154,7 +155,8 @@ fn check_neighbours(job: &[F; 4], left: &Proof, right: &Proof) -> Result<()> {
     }
 }
 
-/// The proof's bytes, provided a verifier takes them: nobody is handed a proof that others would refuse.
+/// The proof's bytes, provided a verifier takes them: nobody is handed a proof that others would
+/// refuse.
 fn accepted(proof: &Proof, is_merge: bool) -> Result<Vec<u8>> {
     let bytes = proof.to_bytes();
     let stated = Statement::read(&proof.public_inputs);

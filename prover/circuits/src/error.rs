@@ -36,7 +36,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// Runs `work` and turns a panic inside the proof system into [`Error::Proving`].
 pub fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    // Nothing that `work` could leave half-changed is used after a panic: it only reads shared data.
+    // Nothing that `work` could leave half-changed is used after a panic: it only reads shared
+    // data.
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let cause = panic
             .downcast_ref::<String>()

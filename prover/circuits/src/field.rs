@@ -1,9 +1,10 @@
 //! Field elements, their bytes, and every hash of the rollup.
 //!
-//! Each hash starts with a tag that no other hash has and takes a fixed number of elements. The sponge is
-//! not padded and not length-binding by itself, so tag and length together keep preimages of different
-//! kinds apart. A node of the account tree is the untagged two-to-one compression; it cannot be taken
-//! for a tagged hash because the tree has a fixed depth and accounts only at its bottom.
+//! Each hash starts with a tag that no other hash has and takes a fixed number of elements. The
+//! sponge is not padded and not length-binding by itself, so tag and length together keep preimages
+//! of different kinds apart. A node of the account tree is the untagged two-to-one compression; it
+//! cannot be taken for a tagged hash because the tree has a fixed depth and accounts only at its
+//! bottom.
 //!
 //! Each preimage is stated once, for native values and for circuit wires alike.
 
@@ -130,8 +131,8 @@ pub fn from_bytes(bytes: &[u8; 32]) -> Option<Digest> {
     Some(HashOut::from_partial(&elements))
 }
 
-/// Canonical little-endian 64-bit integers as field elements; None when one is not below the modulus or
-/// bytes are left over.
+/// Canonical little-endian 64-bit integers as field elements; None when one is not below the
+/// modulus or bytes are left over.
 pub fn elements_from_bytes(bytes: &[u8]) -> Option<Vec<F>> {
     let words = bytes.chunks_exact(8);
     if !words.remainder().is_empty() {

@@ -1,22 +1,24 @@
 //! The leaf circuit: a batch of transfers, executed on the account tree.
 //!
-//! Each of its [`LEAF_TRANSFERS`] slots reads the sender under the running root and writes it back charged,
-//! then reads the recipient under the new root and writes it back credited. All slots obey the same
-//! constraints. A slot without a transfer is a move of nothing from an account to itself: amount and fee
-//! are forced to zero, the nonce stands still, no account comes into being, so the root does not change.
+//! Each of its [`LEAF_TRANSFERS`] slots reads the sender under the running root and writes it back
+//! charged, then reads the recipient under the new root and writes it back credited. All slots obey
+//! the same constraints. A slot without a transfer is a move of nothing from an account to itself:
+//! amount and fee are forced to zero, the nonce stands still, no account comes into being, so the
+//! root does not change.
 //!
 //! Why nothing wraps, modulus p > 2^64 - 2^32:
-//! * The sender's new balance b', the amount a and the fee f are range-checked to 62, 62 and 50 bits. The old
-//!   balance equals b' + a + f as a field element, and that sum is below 2^62 + 2^62 + 2^50 < p, so it
-//!   equals it as an integer, whatever the tree holds: nobody spends more than they have.
-//! * The recipient's new balance is range-checked to 62 bits. Old balances were, when they were written or by
-//!   the genesis, and 2^62 + 2^62 < p.
+//! * The sender's new balance b', the amount a and the fee f are range-checked to 62, 62 and 50
+//!   bits. The old balance equals b' + a + f as a field element, and that sum is below 2^62 + 2^62
+//!   + 2^50 < p, so it equals it as an integer, whatever the tree holds: nobody spends more than
+//!   they have.
+//! * The recipient's new balance is range-checked to 62 bits. Old balances were, when they were
+//!   written or by the genesis, and 2^62 + 2^62 < p.
 //! * Nonces are range-checked to 62 bits before they grow by one.
 //! * Fees of a leaf add up to less than 80 x 2^50 < 2^57.
 //!
-//! Places are 20 bits, split by a gate that forces each to be a bit. The circuit does not prove that a new
-//! account's key is absent from the rest of the tree: the order in which places are given out is a rule of
-//! the native state, and whoever knows the transfers recomputes the root.
+//! Places are 20 bits, split by a gate that forces each to be a bit. The circuit does not prove
+//! that a new account's key is absent from the rest of the tree: the order in which places are
+//! given out is a rule of the native state, and whoever knows the transfers recomputes the root.
 
 use plonky2::field::types::Field;
 use plonky2::hash::hash_types::HashOutTarget;
@@ -45,8 +47,8 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    /// Wires in a fixed order: the same ones whenever this comes first on a new builder, so that a stored
-    /// circuit is usable without storing them.
+    /// Wires in a fixed order: the same ones whenever this comes first on a new builder, so that a
+    /// stored circuit is usable without storing them.
     fn new(builder: &mut Builder) -> Self {
         Self {
             job: builder.add_virtual_target_arr(),

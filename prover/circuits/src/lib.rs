@@ -1,11 +1,12 @@
 //! Recursive proofs of a small rollup: the circuits, the rollup state they speak about, and the one
 //! function that accepts a proof.
 //!
-//! A *leaf* proves a batch of transfers, a *merge* proves that it verified two neighbouring proofs; both
-//! name the prover that made them and bind it into a *claim*. One leaf circuit and one self-recursive
-//! merge circuit share one shape, so a proof tree may have any form. Proof system: plonky2 1.1.0
-//! (PLONK arithmetisation with FRI, no trusted setup), Poseidon over the Goldilocks field, about 100 bits
-//! of conjectured security. Signatures of transfers are not proved; whoever accepts a batch checks them.
+//! A *leaf* proves a batch of transfers, a *merge* proves that it verified two neighbouring proofs;
+//! both name the prover that made them and bind it into a *claim*. One leaf circuit and one
+//! self-recursive merge circuit share one shape, so a proof tree may have any form. Proof system:
+//! plonky2 1.1.0 (PLONK arithmetisation with FRI, no trusted setup), Poseidon over the Goldilocks
+//! field, about 100 bits of conjectured security. Signatures of transfers are not proved; whoever
+//! accepts a batch checks them.
 //!
 //! * [`field`]: field elements, bytes, and every tagged hash in one place
 //! * [`transfer`], [`tree`], [`directory`], [`state`]: the rollup, natively

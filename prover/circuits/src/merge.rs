@@ -1,9 +1,9 @@
 //! The merge circuit: verifies two neighbouring proofs, each a leaf's or a merge's.
 //!
-//! It cannot contain its own key, so it takes a key as public input, verifies merges under it, and demands
-//! that both children carry the same one. The chain ends at whoever accepts a proof: unless the key in
-//! its public inputs is compared with the real one, a circuit of equal shape that checks nothing passes
-//! for a merge. [`crate::verify`] does that comparison.
+//! It cannot contain its own key, so it takes a key as public input, verifies merges under it, and
+//! demands that both children carry the same one. The chain ends at whoever accepts a proof: unless
+//! the key in its public inputs is compared with the real one, a circuit of equal shape that checks
+//! nothing passes for a merge. [`crate::verify`] does that comparison.
 
 use plonky2::hash::hash_types::HashOutTarget;
 use plonky2::iop::target::{BoolTarget, Target};
@@ -30,8 +30,8 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    /// Wires in a fixed order: the same ones whenever this comes first on a new builder, so that a stored
-    /// circuit is usable without storing them.
+    /// Wires in a fixed order: the same ones whenever this comes first on a new builder, so that a
+    /// stored circuit is usable without storing them.
     fn new(builder: &mut Builder, shape: &Shape) -> Self {
         Self {
             prover: builder.add_virtual_target_arr(),
@@ -59,7 +59,8 @@ pub fn define(builder: &mut Builder, shape: &Shape, leaf: &Key) -> Inputs {
     let inputs = Inputs::new(builder, shape);
     let leaf_key = builder.constant_verifier_data(leaf);
     for child in &inputs.children {
-        // The circuit never recomputes a digest from a cap: both halves of the key are chosen together.
+        // The circuit never recomputes a digest from a cap: both halves of the key are chosen
+        // together.
         let key = builder.select_verifier_data(child.is_merge, &inputs.key, &leaf_key);
         builder.verify_proof::<C>(&child.proof, &key, shape);
         let carried = &child.proof.public_inputs[STATEMENT_LENGTH..];
@@ -107,7 +108,8 @@ impl Merge {
     /// Proves that two neighbouring proofs were verified; `key` is this circuit's own.
     ///
     /// # Errors
-    /// [`Error::Proving`] when the children are not valid neighbours. It may also panic then: call it guarded.
+    /// [`Error::Proving`] when the children are not valid neighbours. It may also panic then: call
+    /// it guarded.
     pub fn prove(
         &self,
         key: &Key,

@@ -1,4 +1,5 @@
-//! The verifier data of both circuits, compiled in: about 2 KB each, no build or cache needed to verify.
+//! The verifier data of both circuits, compiled in: about 2 KB each, no build or cache needed to
+//! verify.
 //!
 //! Written by the program `pin`; a test builds the circuits afresh and compares.
 

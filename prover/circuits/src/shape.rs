@@ -11,7 +11,8 @@ use crate::statement::{KEY_LENGTH, STATEMENT_LENGTH};
 
 /// Logarithm of the number of rows of both circuits.
 ///
-/// Verifying two proofs takes 7,951 of the 8,192 rows; one level more would double every proving time.
+/// Verifying two proofs takes 7,951 of the 8,192 rows; one level more would double every proving
+/// time.
 pub const DEGREE_BITS: usize = 13;
 
 /// Common data of a circuit: everything but its constants and wiring.
@@ -24,7 +25,8 @@ pub fn config() -> CircuitConfig {
 
 /// The shape of a circuit that verifies two proofs of this very shape.
 ///
-/// Found by iteration from the empty circuit, as in plonky2's `test_cyclic_recursion`. Takes seconds.
+/// Found by iteration from the empty circuit, as in plonky2's `test_cyclic_recursion`. Takes
+/// seconds.
 pub fn fixed_point() -> Shape {
     let mut shape = Builder::new(config()).build::<C>().common;
     for children in [1, 2, 2] {

@@ -36,8 +36,9 @@ impl State {
     /// The first state of a rollup: keys and balances in micro-units.
     ///
     /// # Errors
-    /// [`Error::Input`] when there is no account (a leaf without transfers needs one to point at), when
-    /// there are more than the tree holds, on a repeated key, and when the balances add up to 2^62 or more.
+    /// [`Error::Input`] when there is no account (a leaf without transfers needs one to point at),
+    /// when there are more than the tree holds, on a repeated key, and when the balances add up to
+    /// 2^62 or more.
     pub fn genesis(accounts: &[([u8; 32], u64)]) -> Result<Self> {
         let refuse = |sentence: String| Err(Error::Input(sentence));
         if accounts.is_empty() {
@@ -131,7 +132,8 @@ impl State {
         Ok(executed)
     }
 
-    /// Everything the leaf circuit needs to know about a batch on this state: [`LEAF_TRANSFERS`] slots.
+    /// Everything the leaf circuit needs to know about a batch on this state: [`LEAF_TRANSFERS`]
+    /// slots.
     ///
     /// # Errors
     /// The first transfer that cannot be applied.

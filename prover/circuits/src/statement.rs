@@ -45,7 +45,8 @@ pub struct Statement<T> {
 }
 
 impl<T: Copy> Statement<T> {
-    /// The statement in the given public inputs. Panics when there are fewer than [`STATEMENT_LENGTH`].
+    /// The statement in the given public inputs. Panics when there are fewer than
+    /// [`STATEMENT_LENGTH`].
     pub fn read(inputs: &[T]) -> Self {
         let four = |start: usize| std::array::from_fn(|i| inputs[start + i]);
         Self {

@@ -2,9 +2,11 @@
 
 use crate::error::Error;
 
-/// Exclusive upper bound of amounts, balances, nonces and of the sum of all balances, in micro-units.
+/// Exclusive upper bound of amounts, balances, nonces and of the sum of all balances, in
+/// micro-units.
 ///
-/// Two such numbers and a fee add up to less than the field's modulus, so no sum in the circuit wraps.
+/// Two such numbers and a fee add up to less than the field's modulus, so no sum in the circuit
+/// wraps.
 pub const AMOUNT_BITS: usize = 62;
 
 /// Fees are below 2^50 micro-units, so the fees of a whole leaf stay far below the modulus.

@@ -1,7 +1,7 @@
 //! The account tree: a persistent Merkle tree of fixed depth.
 //!
-//! A value never changes; an update shares everything but the path it touches. An empty subtree is no
-//! node at all, its hash is known beforehand.
+//! A value never changes; an update shares everything but the path it touches. An empty subtree is
+//! no node at all, its hash is known beforehand.
 
 use std::sync::{Arc, LazyLock};
 

@@ -93,8 +93,8 @@ pub fn verify(bytes: &[u8], is_merge: bool, expected: &Statement<F>) -> Result<(
 
 /// Reads a proof without judging what it says.
 ///
-/// The library's decoder takes trailing bytes and numbers above the modulus; only the encoding that it
-/// would write itself is let through.
+/// The library's decoder takes trailing bytes and numbers above the modulus; only the encoding that
+/// it would write itself is let through.
 ///
 /// # Errors
 /// [`Refusal::Length`] and [`Refusal::NotCanonical`].
@@ -116,7 +116,8 @@ pub fn parse(bytes: &[u8]) -> Result<Proof, Refusal> {
 
 /// Whether the key among the public inputs is the merge circuit's own.
 ///
-/// Without this a circuit of equal shape that checks nothing passes for a child, see [`crate::merge`].
+/// Without this a circuit of equal shape that checks nothing passes for a child, see
+/// [`crate::merge`].
 fn carries_our_key(proof: &Proof) -> bool {
     let carried = proof.public_inputs[STATEMENT_LENGTH..].iter();
     let ours = key_elements(&pinned::merge().verifier_only);

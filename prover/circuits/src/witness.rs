@@ -1,7 +1,7 @@
 //! What a prover must know about a batch of transfers, slot by slot.
 //!
-//! The same structure holds field elements (values) and circuit wires, in one fixed order; the bytes of a
-//! witness are its values in that order, so their length never varies.
+//! The same structure holds field elements (values) and circuit wires, in one fixed order; the
+//! bytes of a witness are its values in that order, so their length never varies.
 
 use plonky2::field::types::Field;
 

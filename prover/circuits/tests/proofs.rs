@@ -41,7 +41,8 @@ fn transfer(sender: usize, recipient: usize, amount: u64, fee: u64, nonce: u64) 
     }
 }
 
-/// Four leaves: a full one, one with a new account and a move to oneself, an empty one, a single transfer.
+/// Four leaves: a full one, one with a new account and a move to oneself, an empty one, a single
+/// transfer.
 fn batches() -> [Vec<Transfer>; 4] {
     let full = (0..LEAF_TRANSFERS as u64).map(|nonce| transfer(1, 2, 10, 1, nonce));
     [
@@ -210,8 +211,8 @@ fn honest_trees_of_any_form_are_accepted() {
     assert_ne!(balanced.expected.claim, lop_sided.expected.claim);
 }
 
-/// A circuit of the same shape that checks nothing stands in for both children. The root proof is honest, made
-/// under the stranger's key; only the comparison of that key tells it from a real one.
+/// A circuit of the same shape that checks nothing stands in for both children. The root proof is
+/// honest, made under the stranger's key; only the comparison of that key tells it from a real one.
 #[test]
 fn a_root_over_forged_children_is_refused() {
     let shape = &CIRCUITS.merge.circuit.common;
@@ -446,7 +447,8 @@ fn only_one_encoding_of_a_proof_is_accepted() {
     for bytes in [&longer, shorter, &[]] {
         assert_eq!(verify(bytes, false, &node.expected), Err(Refusal::Length));
     }
-    // The public inputs end the proof; the first leaf's position is small enough to add the modulus to it.
+    // The public inputs end the proof; the first leaf's position is small enough to add the modulus
+    // to it.
     let place = PROOF_BYTES - 8 * (STATEMENT_LENGTH + KEY_LENGTH) + 8 * 20;
     assert_eq!(node.proof[place..place + 8], [0; 8]);
     let mut shifted = node.proof.clone();

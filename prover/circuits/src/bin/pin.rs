@@ -1,7 +1,7 @@
 //! Builds both circuits and writes their verifier data into `pinned/`.
 //!
-//! Run it after any change to a circuit, with `cargo run --release --bin pin`, and build again: every node
-//! that runs another pin refuses the new proofs.
+//! Run it after any change to a circuit, with `cargo run --release --bin pin`, and build again:
+//! every node that runs another pin refuses the new proofs.
 
 use std::path::Path;
 
