@@ -56,6 +56,25 @@ from protocol.agents import (
 from protocol.codec import encode
 from protocol.errors import Reason, Refused
 from protocol.events import JobOpened, JobSettled, JobVoided
+from protocol.happenings import (
+    BlockFinal,
+    BlockHeard,
+    BodyChecked,
+    CertifiedHeard,
+    CheckBody,
+    Effect,
+    FetchBlocks,
+    Halted,
+    Happening,
+    Keep,
+    OperationHeard,
+    Publish,
+    Rejected,
+    Remember,
+    Submitted,
+    TimePassed,
+    VoteHeard,
+)
 from protocol.machine import Machine
 from protocol.messages import (
     CertifiedBlock,
@@ -71,26 +90,7 @@ from protocol.messages import (
     operation_hash,
 )
 from protocol.ports import Clock, Network, ProverBackend, RequestFailed, RollupState, Topic
-from protocol.replica import (
-    BlockFinal,
-    BlockHeard,
-    BodyChecked,
-    CertifiedHeard,
-    CheckBody,
-    Effect,
-    FetchBlocks,
-    Halted,
-    Happening,
-    Keep,
-    OperationHeard,
-    Publish,
-    Rejected,
-    Remember,
-    Replica,
-    Submitted,
-    TimePassed,
-    VoteHeard,
-)
+from protocol.replica import Replica
 from protocol.rollup import ExecutedBlock
 from protocol.types import Account, BodyHash, JobId, Milliseconds, Slot, TreeIndex
 

@@ -13,10 +13,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
+from protocol.happenings import BlockFinal
 from protocol.machine import Machine
 from protocol.messages import Payload, ProofRecord, SignedTransfer
 from protocol.ports import RollupState
-from protocol.replica import BlockFinal
 from protocol.rollup import ExecutedBlock
 from protocol.types import Account, BodyHash, JobId, Slot, TreeIndex
 

@@ -27,11 +27,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 from protocol.codec import encode
 from protocol.errors import Reason, Refused
-from protocol.machine import Applied, FinalBlock, Machine
+from protocol.happenings import (
+    BlockFinal,
+    BlockHeard,
+    BodyChecked,
+    CertifiedHeard,
+    CheckBody,
+    Effect,
+    FetchBlocks,
+    Halted,
+    Happening,
+    Keep,
+    OperationHeard,
+    Publish,
+    Rejected,
+    Remember,
+    Submitted,
+    TimePassed,
+    VoteHeard,
+)
+from protocol.machine import FinalBlock, Machine
 from protocol.messages import (
     LOG_BLOCK_BYTES_MAX,
     BlockCommitment,
@@ -113,148 +132,6 @@ NONCE_SHIFT: Final = 8
 """Nonces of our operations are milliseconds shifted by this: they grow over restarts without
 being stored.
 """
-
-
-# --- events ---
-
-
-@dataclass(frozen=True, slots=True)
-class TimePassed:
-    """It is now ``now_ms``."""
-
-    now_ms: Milliseconds
-
-
-@dataclass(frozen=True, slots=True)
-class BlockHeard:
-    """A proposal arrived."""
-
-    block: LogBlock
-    now_ms: Milliseconds
-
-
-@dataclass(frozen=True, slots=True)
-class VoteHeard:
-    """A vote arrived."""
-
-    vote: SignedVote
-    now_ms: Milliseconds
-
-
-@dataclass(frozen=True, slots=True)
-class OperationHeard:
-    """An operation of somebody else arrived."""
-
-    signed: SignedOperation
-    now_ms: Milliseconds
-
-
-@dataclass(frozen=True, slots=True)
-class CertifiedHeard:
-    """A peer answered a request for certified blocks, lowest first."""
-
-    blocks: tuple[CertifiedBlock, ...]
-    now_ms: Milliseconds
-
-
-@dataclass(frozen=True, slots=True)
-class Submitted:
-    """An agent of this node wants a payload ordered."""
-
-    payload: Payload
-    now_ms: Milliseconds
-
-
-@dataclass(frozen=True, slots=True)
-class BodyChecked:
-    """The body of an operation was fetched and checked; ``fault`` is None when it is valid."""
-
-    operation: OperationHash
-    fault: Reason | None
-    now_ms: Milliseconds
-
-
-Happening: TypeAlias = (
-    TimePassed | BlockHeard | VoteHeard | OperationHeard | CertifiedHeard | Submitted | BodyChecked
-)
-
-
-# --- effects ---
-
-
-@dataclass(frozen=True, slots=True)
-class Remember:
-    """Make durable what we sign for ``slot`` before anything that follows; ``kind`` is ``vote``
-    or ``proposal``.
-    """
-
-    kind: str
-    slot: Slot
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Keep:
-    """Store a notarised block with its certificate."""
-
-    certified: CertifiedBlock
-
-
-@dataclass(frozen=True, slots=True)
-class Publish:
-    """Gossip ``payload``."""
-
-    topic: Topic
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class CheckBody:
-    """Fetch and check the body of an operation, then tell with :class:`BodyChecked`."""
-
-    signed: SignedOperation
-
-
-@dataclass(frozen=True, slots=True)
-class BlockFinal:
-    """``block`` is final and was applied."""
-
-    block: LogBlock
-    moment: Moment
-    applied: Applied
-
-
-@dataclass(frozen=True, slots=True)
-class FetchBlocks:
-    """Ask peers for certified blocks above our final height: we heard of one that we do not
-    have.
-    """
-
-    above: Tick
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """A message was refused; the shell decides whether to hold it against the peer that sent it."""
-
-    reason: Reason
-    detail: str
-    kind: str
-
-
-@dataclass(frozen=True, slots=True)
-class Halted:
-    """Disagreement with a notarised block: the replica stops voting.
-
-    ``sentence`` says about what.
-    """
-
-    sentence: str
-
-
-Effect: TypeAlias = (
-    Remember | Keep | Publish | CheckBody | BlockFinal | FetchBlocks | Rejected | Halted
-)
 
 
 # --- the replica ---

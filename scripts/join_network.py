@@ -18,7 +18,7 @@ from typing import Any
 
 from p2p.node import NodeEvent
 from protocol.events import JobSettled
-from protocol.replica import BlockFinal, Halted
+from protocol.happenings import BlockFinal, Halted
 from scripts.configuration import (
     ConfigurationError,
     NodeConfiguration,

@@ -35,12 +35,13 @@ from p2p.node import (
 from p2p.peers import Address, AddressBook
 from p2p.store import Store
 from protocol.agents import Agent
+from protocol.happenings import BlockFinal
 from protocol.ordering.streamlet import SignedSlots
 from protocol.ordering.validators import Identity
 from protocol.params import MODELLED, Genesis, network_id, parse_genesis
 from protocol.ports import RollupState
 from protocol.registry import build_machine
-from protocol.replica import BlockFinal, Replica
+from protocol.replica import Replica
 from protocol.signing import digest
 from protocol.types import (
     Amount,

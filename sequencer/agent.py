@@ -28,6 +28,7 @@ from protocol.agents import (
     View,
 )
 from protocol.codec import decode, encode
+from protocol.happenings import BlockFinal
 from protocol.messages import (
     OPERATION_BYTES_MAX,
     BlockCommitment,
@@ -36,7 +37,6 @@ from protocol.messages import (
 )
 from protocol.ordering.validators import Identity
 from protocol.ports import ProverBackend
-from protocol.replica import BlockFinal
 from protocol.rules import CommitDuty, RevealDuty
 from protocol.signing import digest
 from protocol.types import BasisPoints, Count, JobId, Round, Salt

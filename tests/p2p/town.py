@@ -15,8 +15,8 @@ from p2p.memory import LinkModel, MemoryNetwork
 from p2p.node import Node, NodeEvent, NodeParts, Worked
 from p2p.store import Store
 from protocol.events import Event
+from protocol.happenings import BlockFinal
 from protocol.params import network_id
-from protocol.replica import BlockFinal
 from protocol.types import Milliseconds
 from prover.modelled import ModelledBackend
 from prover.pool import PoolSettings, ProvingFailed, open_virtual_pool

@@ -13,6 +13,19 @@ from typing import Any
 from p2p.store import Store
 from protocol import vrf
 from protocol.codec import decode, encode
+from protocol.happenings import (
+    BlockFinal,
+    BlockHeard,
+    BodyChecked,
+    CheckBody,
+    Effect,
+    Happening,
+    Keep,
+    OperationHeard,
+    Publish,
+    TimePassed,
+    VoteHeard,
+)
 from protocol.messages import (
     LOG_BLOCK_BYTES_MAX,
     NO_JOB,
@@ -42,20 +55,7 @@ from protocol.params import (
 )
 from protocol.ports import LeafContent, MergeContent, RollupState, Topic
 from protocol.registry import build_machine
-from protocol.replica import (
-    BlockFinal,
-    BlockHeard,
-    BodyChecked,
-    CheckBody,
-    Effect,
-    Happening,
-    Keep,
-    OperationHeard,
-    Publish,
-    Replica,
-    TimePassed,
-    VoteHeard,
-)
+from protocol.replica import Replica
 from protocol.rollup import ExecutedBlock, execute_body
 from protocol.rules import CommitDuty, ProvingDuty, RevealDuty
 from protocol.signing import public_key
