@@ -116,7 +116,7 @@ class ElectedParameters:
     merge_window_ticks: Tick = Tick(12)
     open_ticks: Tick = Tick(40)
     finality_ticks: Tick = Tick(4)
-    leaf_work: Work = Work(15)
+    leaf_work: Work = Work(33)
     merge_work: Work = Work(33)
     takeover_bps: BasisPoints = BasisPoints(0)
     open_bps: BasisPoints = BasisPoints(5_000)

@@ -78,6 +78,7 @@ class World:
     :ivar secrets: content and salt of each commitment by its digest.
     :ivar last_duty: the commitment that was called for last.
     :ivar settled: height up to which the log is final for its proposers.
+    :ivar is_sound: no judge found fault so far; a story that broke a property is over.
     :ivar marks: what was reached: kinds accepted, reasons of refusal, events, causes of moves.
     """
 
@@ -99,6 +100,7 @@ class World:
         self.last_duty: CommitDuty | None = None
         self._beacon = genesis_beacon(self.machine.network)
         self._nonce = 0
+        self.is_sound = True
 
     @property
     def tick(self) -> Tick:
@@ -124,6 +126,7 @@ class World:
         :param lag: how many blocks below this one its ancestors finalise, at least 1; what was
             final stays final, so a greater lag makes finality stand still.
         """
+        self.is_sound = False
         block = self._block(lag, actor(proposer))
         for oracle in self.oracles:
             oracle.foresee(self.machine, block)
@@ -138,6 +141,7 @@ class World:
         self._check_twin(block, applied.events)
         broken = list(self.machine.invariants())
         must(not broken, "; ".join(broken))
+        self.is_sound = True
         return applied
 
     def wait(self, ticks: int, lag: int = 1) -> tuple[Event, ...]:
