@@ -34,7 +34,6 @@ from protocol.errors import Reason, Refused
 from protocol.happenings import (
     BlockFinal,
     BlockHeard,
-    BodyChecked,
     CertifiedHeard,
     CheckBody,
     Effect,
@@ -73,7 +72,6 @@ from protocol.messages import (
 )
 from protocol.ordering.outputs import (
     Candidate,
-    Discarded,
     Equivocation,
     Finalised,
     Missing,
@@ -262,8 +260,8 @@ class Replica:
                 yield from self._add(signed, is_own=False)
             case Submitted(payload):
                 yield from self._submit(payload, now_ms)
-            case BodyChecked(identity, fault):
-                yield from self._on_body(identity, fault)
+            case _:
+                yield from self._on_body(happening.operation, happening.fault)
 
     # --- what others say ---
 
@@ -314,8 +312,8 @@ class Replica:
                     yield FetchBlocks(self.final_height)
                 case Equivocation(evidence):
                     yield from self._submit(evidence, now_ms)
-                case Discarded(_, reason):
-                    yield Rejected(reason, "", "log proposal")
+                case _:
+                    yield Rejected(output.reason, "", "log proposal")
 
     def _apply(self, final: Finalised) -> Iterator[Effect]:
         header, link = final.block.header, final.link

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
 from scripts.setup.tree import Tree
 
@@ -21,19 +25,28 @@ class Check:
     command: tuple[str | Path, ...]
 
 
-def checks_of(tree: Tree) -> list[Check]:
-    """All checks, those that answer soonest first."""
+PROTOCOL_TESTS = ("tests/protocol", "tests/properties")
+"""Tests of the pure core: they alone must cover it."""
+
+
+def checks_of(tree: Tree) -> list[tuple[Check, ...]]:
+    """All checks, those that answer soonest first; those of one group run at the same time."""
     ruff, mypy, coverage = (tree.program(name) for name in ("ruff", "mypy", "coverage"))
     clippy = ("cargo", "clippy", "--release", "--locked", "--all-targets")
+    others = tuple(f"--ignore={folder}" for folder in PROTOCOL_TESTS)
+    pytest = ("-m", "pytest", "-p", "no:cacheprovider")
     return [
-        Check("format", tree.root, (ruff, "format", "--check")),
-        Check("lint", tree.root, (ruff, "check")),
-        Check("types", tree.root, (mypy,)),
-        Check("format of the crate", tree.crate, ("cargo", "fmt", "--check")),
-        Check("lint of the crate", tree.crate, (*clippy, "--", "--deny", "warnings")),
-        Check("tests of the crate", tree.crate, ("cargo", "test", "--release", "--locked")),
-        Check("tests", tree.root, (coverage, "run", "-m", "pytest")),
-        Check("coverage of protocol", tree.root, (coverage, "report")),
+        (Check("format", tree.root, (ruff, "format", "--check")),),
+        (Check("lint", tree.root, (ruff, "check")),),
+        (Check("types", tree.root, (mypy,)),),
+        (Check("format of the crate", tree.crate, ("cargo", "fmt", "--check")),),
+        (Check("lint of the crate", tree.crate, (*clippy, "--", "--deny", "warnings")),),
+        (Check("tests of the crate", tree.crate, ("cargo", "test", "--release", "--locked")),),
+        (
+            Check("other tests", tree.root, (tree.python, *pytest, *others)),
+            Check("tests of protocol", tree.root, (coverage, "run", *pytest, *PROTOCOL_TESTS)),
+        ),
+        (Check("coverage of protocol", tree.root, (coverage, "report")),),
     ]
 
 
@@ -43,7 +56,9 @@ def check(tree: Tree, variables: Mapping[str, str]) -> int:
     :returns: 0 if all passed, else 1.
     """
     environment = _without_build_colours(variables)
-    verdicts = {one.name: _passes(one, environment) for one in checks_of(tree)}
+    verdicts: dict[str, bool] = {}
+    for group in checks_of(tree):
+        verdicts |= _run(group, environment)
     passed = sum(verdicts.values())
     for name, verdict in verdicts.items():
         print(f"{'ok    ' if verdict else 'FAILED'} {name}")
@@ -51,14 +66,39 @@ def check(tree: Tree, variables: Mapping[str, str]) -> int:
     return 0 if passed == len(verdicts) else 1
 
 
-def _passes(one: Check, environment: Mapping[str, str]) -> bool:
-    print(f"\n== {one.name}", flush=True)
+def _run(group: tuple[Check, ...], environment: Mapping[str, str]) -> dict[str, bool]:
+    """Run checks at the same time; the first one's output is seen at once, the others' after it."""
     started = time.monotonic()
-    done = subprocess.run(
-        one.command, cwd=one.folder, env=environment, stdin=subprocess.DEVNULL, check=False
+    first, *others = group
+    print(f"\n== {first.name}", flush=True)
+    with ExitStack() as stack:
+        outputs = [None, *(stack.enter_context(TemporaryFile()) for _ in others)]
+        running = [
+            stack.enter_context(_start(one, environment, output))
+            for one, output in zip(group, outputs, strict=True)
+        ]
+        codes = [one.wait() for one in running]
+        for one, output in zip(others, outputs[1:], strict=True):
+            print(f"\n== {one.name}", flush=True)
+            if output is not None:
+                output.seek(0)
+                sys.stdout.write(output.read().decode(errors="replace"))
+    names = " and ".join(one.name for one in group)
+    print(f"== {names}: {time.monotonic() - started:.0f} s", flush=True)
+    return {one.name: code == 0 for one, code in zip(group, codes, strict=True)}
+
+
+def _start(
+    one: Check, environment: Mapping[str, str], output: IO[bytes] | None
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        one.command,
+        cwd=one.folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=None if output is None else subprocess.STDOUT,
     )
-    print(f"== {one.name}: {time.monotonic() - started:.0f} s", flush=True)
-    return done.returncode == 0
 
 
 def _without_build_colours(variables: Mapping[str, str]) -> dict[str, str]:

@@ -172,6 +172,7 @@ def test_a_stage_that_failed_is_tried_again(
 SET_UP_IN_A_PROCESS = """
 import sys
 sys.path.insert(0, {root!r})
+import signal
 from pathlib import Path
 from scripts.setup import command, stages
 from scripts.setup.tree import Tree
@@ -182,6 +183,8 @@ def one_stage(tree):
     return [stages.Stage("trying", tree.build / "tried.stamp", "digest", (),
                          ((sys.executable, "-c", source),))]
 
+# a job in the background inherits that interrupts are ignored
+signal.signal(signal.SIGINT, signal.default_int_handler)
 stages.stages_of = one_stage
 command.check_machine = lambda tree, for_tests: {{}}
 command.Tree = lambda root: Tree(Path({tree!r}))

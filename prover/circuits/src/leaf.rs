@@ -8,9 +8,9 @@
 //!
 //! Why nothing wraps, modulus p > 2^64 - 2^32:
 //! * The sender's new balance b', the amount a and the fee f are range-checked to 62, 62 and 50
-//!   bits. The old balance equals b' + a + f as a field element, and that sum is below 2^62 + 2^62
-//!   + 2^50 < p, so it equals it as an integer, whatever the tree holds: nobody spends more than
-//!   they have.
+//!   bits. The old balance equals b' + a + f as a field element, and that sum is at most
+//!   2^63 + 2^50 < p, so it equals it as an integer, whatever the tree holds: nobody spends more
+//!   than they have.
 //! * The recipient's new balance is range-checked to 62 bits. Old balances were, when they were
 //!   written or by the genesis, and 2^62 + 2^62 < p.
 //! * Nonces are range-checked to 62 bits before they grow by one.

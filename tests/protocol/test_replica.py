@@ -1,0 +1,552 @@
+"""The replica's rules, one network of one or two validators at a time, in virtual time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from protocol.codec import decode, encode
+from protocol.errors import Reason
+from protocol.happenings import (
+    BlockFinal,
+    BlockHeard,
+    BodyChecked,
+    CertifiedHeard,
+    CheckBody,
+    Effect,
+    FetchBlocks,
+    Halted,
+    Keep,
+    OperationHeard,
+    Publish,
+    Rejected,
+    Remember,
+    Submitted,
+    TimePassed,
+    VoteHeard,
+)
+from protocol.messages import (
+    LOG_BLOCK_BYTES_MAX,
+    NO_JOB,
+    OPERATION_BYTES_MAX,
+    BlockContent,
+    BlockReveal,
+    Certificate,
+    CertifiedBlock,
+    Intent,
+    LeafHeader,
+    LogBlock,
+    Operation,
+    Payload,
+    ProofRecord,
+    SignedOperation,
+    SignedVote,
+    Vote,
+    VoteEvidence,
+    block_hash,
+    operation_hash,
+    operations_digest,
+    sign_header,
+    sign_operation,
+    sign_vote,
+)
+from protocol.ordering.validators import Identity
+from protocol.params import (
+    Genesis,
+    GenesisAccount,
+    NetworkParameters,
+    RollupAccount,
+    RuleChoice,
+)
+from protocol.ports import Topic
+from protocol.registry import build_machine
+from protocol.replica import PENDING_PER_SENDER_MAX, REPEAT_SLOTS, Replica
+from protocol.testing.cast import actor
+from protocol.types import (
+    Account,
+    Amount,
+    BasisPoints,
+    BodyHash,
+    Claim,
+    Count,
+    Digest,
+    JobId,
+    Milliseconds,
+    Nonce,
+    Root,
+    Round,
+    Salt,
+    Slot,
+    Stake,
+    Tick,
+    TransferDigest,
+    TreeIndex,
+)
+
+SLOT_MS = 1_000
+ROOT = Root(bytes(32))
+FIRST, SECOND, PROVER, POOR = "validator-1", "validator-2", "prover-1", "poor"
+
+
+def genesis(validators: int, **limits: Any) -> Genesis:
+    parameters = NetworkParameters(
+        name="tiny",
+        backend="modelled",
+        genesis_time_ms=Milliseconds(0),
+        slot_ms=Milliseconds(SLOT_MS),
+        epoch_ticks=Tick(16),
+        operation_fee=Amount(10),
+        equivocation_penalty=BasisPoints(5_000),
+        max_operations_per_log_block=limits.get("operations", Count(64)),
+        max_bodies_per_log_block=limits.get("bodies", Count(8)),
+    )
+    names = [FIRST, SECOND][:validators]
+    return Genesis(
+        network=parameters,
+        sequencing=RuleChoice("fernet", ()),
+        proving=RuleChoice("elected", ()),
+        accounts=tuple(_account(name, name in names) for name in (*names, PROVER, POOR)),
+        rollup=(RollupAccount(actor(PROVER).account, Amount(1_000)),),
+    )
+
+
+def _account(name: str, is_validator: bool) -> GenesisAccount:
+    return GenesisAccount(
+        name=name,
+        account=actor(name).account,
+        vrf_key=actor(name).vrf_key,
+        balance=Amount(0 if name == POOR else 1_000_000),
+        log_stake=Stake(100 if is_validator else 0),
+        prover_stake=Stake(2_000_000 if name == PROVER else 0),
+        sequencer_stake=Stake(10 if is_validator else 0),
+    )
+
+
+def identity_of(name: str) -> Identity:
+    who = actor(name)
+    return Identity(who.account, who.seed, who.lot_seed)
+
+
+class Story:
+    """One replica and the time around it; effects are kept in order."""
+
+    def __init__(self, who: str | None = FIRST, validators: int = 1, **limits: Any) -> None:
+        self.genesis = genesis(validators, **limits)
+        machine = build_machine(self.genesis, ROOT)
+        self.replica = Replica(machine, identity_of(who) if who else None)
+        self.network = machine.network
+        self.now = Milliseconds(SLOT_MS)
+        self.nonce = 0
+        self.effects: list[Effect] = []
+
+    def take(self, happening: Any) -> tuple[Effect, ...]:
+        effects = self.replica.step(happening)
+        self.effects += effects
+        return effects
+
+    def slots(self, count: float) -> list[Effect]:
+        """Let time pass in tenths of a slot; returns what came of it."""
+        before = len(self.effects)
+        for _ in range(int(count * 10)):
+            self.now = Milliseconds(self.now + SLOT_MS // 10)
+            self.take(TimePassed(self.now))
+        return self.effects[before:]
+
+    def signed(self, payload: Payload, who: str = PROVER, until: int = 12) -> SignedOperation:
+        self.nonce += 1
+        account = actor(who).account
+        operation = Operation(account, Nonce(self.nonce), Tick(until), payload)
+        return sign_operation(actor(who).seed, self.network, operation)
+
+    def hear(self, signed: SignedOperation) -> tuple[Effect, ...]:
+        return self.take(OperationHeard(signed, self.now))
+
+    def of(self, kind: type[Any], effects: list[Effect] | None = None) -> list[Any]:
+        return [one for one in (effects or self.effects) if isinstance(one, kind)]
+
+    def proposals(self) -> list[LogBlock]:
+        return [
+            decode(LogBlock, one.payload, size_max=LOG_BLOCK_BYTES_MAX)
+            for one in self.of(Publish)
+            if one.topic is Topic.LOG_PROPOSALS
+        ]
+
+    def votes(self) -> list[Publish]:
+        return [one for one in self.of(Publish) if one.topic is Topic.LOG_VOTES]
+
+
+def intent(capacity: int = 1) -> Intent:
+    return Intent(Count(capacity), Tick(12))
+
+
+def reveal(number: int) -> BlockReveal:
+    leaf = LeafHeader(TransferDigest(bytes(32)), Amount(0), ROOT)
+    content = BlockContent(NO_JOB, ROOT, (leaf,), BodyHash(bytes([number]) * 32))
+    return BlockReveal(Round(0), content, Salt(bytes(32)))
+
+
+def proof(number: int = 0) -> ProofRecord:
+    place = TreeIndex(Count(0), Count(0))
+    name = BodyHash(bytes([number]) * 32)
+    return ProofRecord(JobId(bytes([9]) * 32), place, Claim(bytes(32)), None, name)
+
+
+# --- alone ---------------------------------------------------------------------------------------
+
+
+def test_what_is_signed_is_remembered_before_it_is_published() -> None:
+    story = Story()
+    story.hear(story.signed(intent()))
+    story.slots(5)
+    kinds = {Topic.LOG_PROPOSALS: "proposal", Topic.LOG_VOTES: "vote"}
+    published = [one for one in story.of(Publish) if one.topic in kinds]
+    assert published
+    for one in published:
+        before = story.effects[story.effects.index(one) - 1]
+        assert isinstance(before, Remember)
+        assert before.kind == kinds[one.topic]
+
+
+def test_an_operation_becomes_final_and_then_the_log_is_idle() -> None:
+    story = Story()
+    signed = story.signed(intent())
+    story.hear(signed)
+    assert story.replica.knows(operation_hash(signed.operation))
+    story.slots(6)
+    finals = story.of(BlockFinal)
+    assert finals[0].block.operations == (signed,)
+    assert not story.replica.pending()
+    assert [one.moment.tick for one in finals] == list(range(1, len(finals) + 1))
+    height = story.replica.final_height
+    story.slots(20)
+    assert story.replica.final_height <= height + 2
+    story.hear(story.signed(intent(2)))
+    story.slots(6)
+    assert story.replica.final_height > height + 2
+
+
+def test_a_notarised_block_is_kept_before_it_is_final() -> None:
+    story = Story()
+    story.hear(story.signed(intent()))
+    story.slots(6)
+    for final in story.of(BlockFinal):
+        (kept,) = [one for one in story.of(Keep) if one.certified.block == final.block]
+        assert story.effects.index(kept) < story.effects.index(final)
+
+
+def test_an_observer_says_nothing_and_follows() -> None:
+    validator, observer = Story(), Story(None)
+    validator.hear(validator.signed(intent()))
+    validator.slots(6)
+    kept = tuple(one.certified for one in validator.of(Keep))
+    observer.now = validator.now
+    observer.take(CertifiedHeard(kept, observer.now))
+    observer.slots(3)
+    assert observer.take(Submitted(intent(), observer.now)) == ()
+    assert not observer.of(Publish)
+    assert observer.replica.machine.digest == validator.replica.machine.digest
+    assert observer.take(CertifiedHeard(kept[:1], observer.now)) == ()
+
+
+def test_a_restart_goes_on_from_what_was_kept() -> None:
+    story, again = Story(), Story()
+    story.hear(story.signed(intent()))
+    story.slots(6)
+    effects = again.replica.restore([one.certified for one in story.of(Keep)], story.now)
+    assert {type(one) for one in effects} == {BlockFinal}
+    assert again.replica.machine.digest == story.replica.machine.digest
+
+
+def test_a_block_whose_parent_is_unknown_is_asked_for() -> None:
+    story, late = Story(), Story(None)
+    story.hear(story.signed(intent()))
+    story.slots(6)
+    kept = [one.certified for one in story.of(Keep)]
+    late.now = story.now
+    effects = late.take(CertifiedHeard((kept[1],), late.now))
+    assert FetchBlocks(Tick(0)) in effects
+
+
+def test_blocks_stay_within_the_limits() -> None:
+    story = Story(operations=Count(2), bodies=Count(1))
+    reveals = [story.signed(reveal(number)) for number in (1, 2)]
+    for signed in (*reveals, *(story.signed(intent(number)) for number in (1, 2, 3))):
+        story.hear(signed)
+    assert [one.signed for one in story.of(CheckBody)] == reveals
+    for signed in reveals:
+        story.take(BodyChecked(operation_hash(signed.operation), None, story.now))
+    story.slots(6)
+    carried = [block.operations for block in story.proposals()]
+    assert max(map(len, carried)) == 2
+    bodies = [sum(one in reveals for one in block) for block in carried]
+    assert sum(bodies) == 2
+    assert max(bodies) == 1
+
+
+def test_a_body_is_ordered_only_once_it_was_found_valid_in_an_earlier_slot() -> None:
+    story = Story()
+    signed = story.signed(reveal(1))
+    story.hear(signed)
+    story.slots(3)
+    assert not story.proposals()
+    story.take(BodyChecked(operation_hash(signed.operation), None, story.now))
+    checked_in = story.replica.slot
+    story.slots(3)
+    (carrier, *_) = [one for one in story.proposals() if signed in one.operations]
+    assert carrier.header.slot > checked_in
+
+
+@pytest.mark.parametrize(
+    ("fault", "rejected"), [(Reason.WRONG_BODY, True), (Reason.BODY_MISSING, False)]
+)
+def test_an_operation_without_its_body_is_dropped(fault: Reason, rejected: bool) -> None:
+    story = Story()
+    signed = story.signed(reveal(1))
+    story.hear(signed)
+    effects = story.take(BodyChecked(operation_hash(signed.operation), fault, story.now))
+    assert bool(effects) is rejected
+    assert not story.replica.pending()
+    assert story.take(BodyChecked(operation_hash(signed.operation), None, story.now)) == ()
+
+
+def test_a_proof_is_not_fetched_for_somebody_without_a_right() -> None:
+    story = Story()
+    story.hear(story.signed(proof()))
+    assert story.replica.pending()
+    assert not story.of(CheckBody)
+
+
+def test_of_one_signer_one_proof_of_a_tree_node_is_fetched_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    story = Story()
+    proving = story.replica.machine.proving
+    monkeypatch.setattr(proving, "may_deliver", lambda job, index, prover: True)
+    first, second = story.signed(proof(1)), story.signed(proof(2))
+    story.hear(first)
+    story.hear(second)
+    assert [one.signed for one in story.of(CheckBody)] == [first]
+    invalid = BodyChecked(operation_hash(first.operation), Reason.INVALID_PROOF, story.now)
+    story.take(invalid)
+    story.hear(story.signed(intent()))
+    assert [one.signed for one in story.of(CheckBody)] == [first, second]
+
+
+def test_an_operation_is_taken_once_and_not_without_end() -> None:
+    story = Story()
+    signed = story.signed(intent())
+    story.hear(signed)
+    assert story.hear(signed) == (Rejected(Reason.DUPLICATE, "", "Intent"),)
+    for number in range(2, PENDING_PER_SENDER_MAX + 1):
+        assert story.hear(story.signed(intent(number))) == ()
+    (refused,) = story.hear(story.signed(intent(999)))
+    assert refused == Rejected(Reason.TOO_MANY_PENDING, "", "Intent")
+
+
+def test_what_waits_too_long_is_forgotten() -> None:
+    story = Story()
+    waiting = story.signed(reveal(1), until=2)
+    story.hear(waiting)
+    valid = story.signed(reveal(2), until=3)
+    story.hear(valid)
+    story.take(BodyChecked(operation_hash(valid.operation), None, story.now))
+    for number in range(1, 5):
+        story.hear(story.signed(intent(number)))
+        story.slots(2)
+    assert story.replica.final_height > 3
+    assert not story.replica.pending()
+    assert not story.replica._valid_bodies
+
+
+def test_our_own_operation_is_repeated_until_it_is_ordered() -> None:
+    story = Story(validators=2)
+    story.take(Submitted(intent(), story.now))
+    told = [one for one in story.of(Publish) if one.topic is Topic.INTENTS]
+    story.slots(REPEAT_SLOTS + 1)
+    again = [one for one in story.of(Publish) if one.topic is Topic.INTENTS]
+    assert again == told * 2
+
+
+def test_what_we_cannot_pay_for_is_not_published() -> None:
+    story = Story(POOR)
+    effects = story.take(Submitted(intent(), story.now))
+    assert effects == (Rejected(Reason.FEE_UNPAYABLE, "", "own Intent"),)
+
+
+# --- with another validator ----------------------------------------------------------------------
+
+
+class Pair(Story):
+    """The replica of the first of two validators; the second one's words are made by hand."""
+
+    def __init__(self, **limits: Any) -> None:
+        super().__init__(validators=2, **limits)
+        self.other = Story(SECOND, validators=2, **limits)
+
+    def proposal(self, *operations: SignedOperation, **changed: Any) -> LogBlock:
+        """The second validator's block for the present slot, with changes to its header."""
+        slot = self.replica.engine.slot_at(self.now)
+        self.other.take(TimePassed(self.now))
+        draft = self.other.replica.engine.draft(slot)
+        assert draft is not None
+        state = self.other.replica.machine.digest
+        header = replace(draft.header(operations_digest(operations), state), **changed)
+        return LogBlock(sign_header(actor(SECOND).seed, self.network, header), operations)
+
+    def certified(self, block: LogBlock) -> CertifiedBlock:
+        header = block.header
+        votes = sorted(
+            (actor(name).account, self.vote(header.slot, block, name).signature)
+            for name in (FIRST, SECOND)
+        )
+        certificate = Certificate(header.slot, block_hash(header), tuple(votes))
+        return CertifiedBlock(block, certificate)
+
+    def vote(self, slot: Slot, block: LogBlock, who: str = SECOND) -> SignedVote:
+        vote = Vote(actor(who).account, slot, block_hash(block.header))
+        return sign_vote(actor(who).seed, self.network, vote)
+
+    def votes_for(self, block: LogBlock) -> bool:
+        """Whether the first validator votes for a block that comes early in the slot."""
+        self.take(BlockHeard(block, self.now))
+        self.slots(0.6)
+        voted = [decode(SignedVote, one.payload, size_max=300) for one in self.votes()]
+        return block_hash(block.header) in [one.vote.block for one in voted]
+
+
+def test_a_valid_proposal_gets_our_vote() -> None:
+    pair = Pair()
+    assert pair.votes_for(pair.proposal(pair.signed(intent())))
+
+
+def checked(pair: Pair, *operations: SignedOperation) -> LogBlock:
+    for signed in operations:
+        pair.hear(signed)
+        pair.take(BodyChecked(operation_hash(signed.operation), None, pair.now))
+    return pair.proposal(*operations)
+
+
+def forged(pair: Pair) -> SignedOperation:
+    signed = pair.signed(intent())
+    return replace(signed, signature=pair.signed(intent(2)).signature)
+
+
+def test_a_proposal_whose_bodies_are_valid_gets_our_vote() -> None:
+    pair = Pair()
+    assert pair.votes_for(checked(pair, pair.signed(reveal(1))))
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda pair: pair.proposal(state=Digest(bytes(32))),
+        lambda pair: pair.proposal(*[pair.signed(intent(at)) for at in range(1, 4)]),
+        lambda pair: pair.proposal(*[pair.signed(intent())] * 2),
+        lambda pair: pair.proposal(forged(pair)),
+        lambda pair: pair.proposal(pair.signed(reveal(1))),
+        lambda pair: pair.proposal(pair.signed(intent(), who=POOR)),
+        lambda pair: pair.proposal(pair.signed(intent(), until=0)),
+        lambda pair: pair.proposal(pair.signed(intent(), until=99)),
+        lambda pair: checked(pair, pair.signed(reveal(1)), pair.signed(reveal(2))),
+        lambda pair: checked(pair, pair.signed(proof())),
+    ],
+    ids=[
+        "state",
+        "too many",
+        "twice",
+        "signature",
+        "body",
+        "fee",
+        "expired",
+        "valid too long",
+        "too many bodies",
+        "no right",
+    ],
+)
+def test_a_proposal_with_something_wrong_gets_no_vote(made: Any) -> None:
+    pair = Pair(operations=Count(2), bodies=Count(1))
+    assert not pair.votes_for(made(pair))
+
+
+def test_a_body_that_only_a_proposal_brought_is_checked() -> None:
+    pair = Pair()
+    signed = pair.signed(reveal(1))
+    pair.take(BlockHeard(pair.proposal(signed), pair.now))
+    assert [one.signed for one in pair.of(CheckBody)] == [signed]
+
+
+def test_a_notarised_block_with_another_state_halts_the_replica() -> None:
+    pair = Pair()
+    pair.hear(pair.signed(intent()))
+    pair.take(BlockHeard(pair.proposal(), pair.now))
+    wrong = pair.proposal(pair.signed(intent(2)), state=Digest(bytes(32)))
+    effects = pair.take(CertifiedHeard((pair.certified(wrong),), pair.now))
+    assert pair.of(Halted, list(effects))
+    assert pair.replica.halted is not None
+    before = len(pair.votes()) + len(pair.proposals())
+    pair.slots(4)
+    assert len(pair.votes()) + len(pair.proposals()) == before
+    follower = pair.proposal(pair.signed(intent(3)))
+    assert not pair.votes_for(follower)
+
+
+def test_two_votes_of_one_slot_become_evidence() -> None:
+    pair = Pair()
+    slot = pair.replica.engine.slot_at(pair.now)
+    one, other = pair.proposal(), pair.proposal(pair.signed(intent()))
+    pair.take(VoteHeard(pair.vote(slot, one), pair.now))
+    pair.take(VoteHeard(pair.vote(slot, other), pair.now))
+    (told,) = [one for one in pair.of(Publish) if one.topic is Topic.OPERATIONS]
+    signed: SignedOperation = decode(SignedOperation, told.payload, size_max=OPERATION_BYTES_MAX)
+    assert isinstance(signed.operation.payload, VoteEvidence)
+    assert signed.operation.payload.first.vote.voter == actor(SECOND).account
+
+
+def test_messages_that_the_engine_refuses_are_rejected_with_its_reason() -> None:
+    pair = Pair()
+    block = pair.proposal()
+    stranger = sign_header(
+        actor(PROVER).seed, pair.network, replace(block.header, proposer=actor(PROVER).account)
+    )
+    slot = pair.replica.engine.slot_at(pair.now)
+    alone = replace(pair.certified(block).certificate, signatures=())
+    happenings = {
+        BlockHeard(LogBlock(stranger, ()), pair.now): Reason.NOT_A_VALIDATOR,
+        VoteHeard(pair.vote(slot, block, PROVER), pair.now): Reason.NOT_A_VALIDATOR,
+        VoteHeard(pair.vote(Slot(99), block), pair.now): Reason.FUTURE_SLOT,
+        CertifiedHeard((CertifiedBlock(block, alone),), pair.now): Reason.BAD_CERTIFICATE,
+    }
+    for happening, reason in happenings.items():
+        (rejected,) = pair.take(happening)
+        assert isinstance(rejected, Rejected)
+        assert rejected.reason is reason
+
+
+def test_an_orphan_that_does_not_fit_its_parent_is_rejected_when_the_parent_comes() -> None:
+    pair = Pair()
+    parent = pair.certified(pair.proposal(pair.signed(intent())))
+    pair.now = Milliseconds(pair.now + SLOT_MS)
+    pair.other.take(CertifiedHeard((parent,), pair.now))
+    child = pair.proposal(height=Tick(7))
+    assert pair.of(FetchBlocks, list(pair.take(BlockHeard(child, pair.now))))
+    effects = pair.take(CertifiedHeard((parent,), pair.now))
+    assert Rejected(Reason.WRONG_HEIGHT, "", "log proposal") in effects
+
+
+def test_only_accounts_with_log_stake_are_validators() -> None:
+    replica = Pair().replica
+    accounts: list[Account] = [actor(name).account for name in (FIRST, SECOND, PROVER)]
+    assert [replica.is_validator(one) for one in accounts] == [True, True, False]
+
+
+def test_equal_events_give_equal_effects() -> None:
+    def told() -> list[bytes]:
+        story = Story()
+        story.hear(story.signed(intent()))
+        story.slots(4)
+        return [one.payload for one in story.of(Publish)]
+
+    assert told() == told()
+    assert encode(Story().genesis) == encode(Story().genesis)
