@@ -161,8 +161,7 @@ def _income(plan: Plan, story: list[dict[str, Any]]) -> dict[str, Any]:
 def _times(plan: Plan, run: Path, story: list[dict[str, Any]]) -> dict[str, Any]:
     """For each settled job: seconds from opening to its root's record, and along the critical path.
 
-    The critical path is the longest chain of proving from a leaf to the root, as measured, with
-    the time that each of its records waited from the end of its proof.
+    Both count from when the job's opening is final to when its root's record is.
     """
     finished = _proof_times(run, plan)
     opened: dict[str, int] = {}
@@ -196,8 +195,9 @@ def _proof_times(run: Path, plan: Plan) -> dict[tuple[str, int, int], int]:
 def _critical_ms(job: str, plan: Plan, finished: dict[tuple[str, int, int], int]) -> int:
     """Longest chain of minimal time, proof times as measured, and finality, from seal to root.
 
-    A tree node takes its proof or its minimal time, whichever is longer, and two slots until its
-    record is ordered; the job's opening has to be final before anybody starts.
+    A tree node takes its proof or its minimal time, whichever is longer; the root's record takes
+    two slots until it is final. Work on a merge starts with its children's proofs, so their records
+    cost no time of their own.
     """
     slot_ms = plan.genesis.network.slot_ms
     ordering_ms = 2 * slot_ms
@@ -209,7 +209,7 @@ def _critical_ms(job: str, plan: Plan, finished: dict[tuple[str, int, int], int]
         below = max(longest(level - 1, 2 * position), longest(level - 1, 2 * position + 1))
         return below + max(own, slot_ms)
 
-    return 2 * slot_ms + longest(plan.wish.leaves.bit_length() - 1, 0) + ordering_ms
+    return longest(plan.wish.leaves.bit_length() - 1, 0) + ordering_ms
 
 
 def _redundant(run: Path, plan: Plan, story: list[dict[str, Any]]) -> int:

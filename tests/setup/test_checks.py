@@ -13,15 +13,12 @@ from scripts.setup.tree import Tree
 
 
 @pytest.mark.parametrize("together", [False, True])
-@pytest.mark.parametrize(
-    ("codes", "closing"), [((0, 0), "2 passed, 0 failed"), ((1, 0), "1 passed, 1 failed")]
-)
+@pytest.mark.parametrize("codes", [(0, 0), (1, 0)])
 def test_a_failing_check_does_not_hide_the_others(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     codes: tuple[int, ...],
-    closing: str,
     together: bool,
 ) -> None:
     planned = [
@@ -31,6 +28,7 @@ def test_a_failing_check_does_not_hide_the_others(
     grouped = [tuple(planned)] if together else [(one,) for one in planned]
     monkeypatch.setattr(checks, "checks_of", lambda _: grouped)
     assert check(Tree(tmp_path), {}) == int(any(codes))
+    closing = f"{codes.count(0)} passed, {codes.count(1)} failed"
     assert capfd.readouterr().out.splitlines()[-1] == closing
 
 
