@@ -99,7 +99,7 @@ class Narrator:
         key, seconds = record["key"], record["wall_ms"] / 1000
         return (
             f"block {self._number(key)}: {record['node']} proved {self._place(key)} "
-            f"in {seconds:.1f} s on {record['threads']} threads"
+            f"in {seconds:.1f} s on {_counted(record['threads'], 'thread')}"
         )
 
     def _tell_proof_recorded(self, record: dict[str, Any]) -> str:
@@ -144,3 +144,7 @@ class Narrator:
         if level == 0:
             return f"leaf {position}"
         return "the root" if level == self._root else f"merge {level}:{position}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
