@@ -101,10 +101,16 @@ def node(
     ] = False,
 ) -> None:
     """Run one node until it is told to stop."""
+    from p2p.store import StoreError
+    from prover.backend import BackendMissing
     from scripts.node import run_node
 
     _log_to_stderr()
-    run_node(configuration, stop_with_input=stop_with_input)
+    try:
+        run_node(configuration, stop_with_input=stop_with_input)
+    except (StoreError, BackendMissing) as failure:
+        typer.echo(f"error: {failure}", err=True)
+        raise typer.Exit(1) from None
 
 
 def _say(line: str) -> None:

@@ -17,6 +17,7 @@ from typing import Final
 from protocol import tree, vrf
 from protocol.ordering.validators import Identity
 from protocol.params import (
+    BACKENDS,
     MODELLED,
     Genesis,
     GenesisAccount,
@@ -227,6 +228,8 @@ def is_possible(wish: Wish) -> str | None:
         return "the number of leaves is a power of two from 1 to 64"
     if wish.slot_ms and wish.slot_ms < 200:
         return "a slot has at least 200 milliseconds"
+    if wish.backend not in BACKENDS:
+        return f"the backend is one of {', '.join(BACKENDS)}"
     if wish.provers == 0:
         return "without a prover no block is ever proven"
     return None

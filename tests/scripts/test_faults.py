@@ -110,6 +110,7 @@ def test_the_number_of_provers_never_changes_the_log() -> None:
         Wish(leaves=3),
         Wish(leaves=128),
         Wish(slot_ms=10),
+        Wish(backend="magic"),
     ],
 )
 def test_an_impossible_wish_is_refused_with_a_sentence(wish: Wish) -> None:
