@@ -19,6 +19,10 @@ from scripts.money import add_up
 from scripts.records import read_lines
 
 
+ROOT_SLOTS = 2
+"""Slots from the root's proof to the finality of its record, at the least."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What became of a run.
@@ -193,23 +197,21 @@ def _proof_times(run: Path, plan: Plan) -> dict[tuple[str, int, int], int]:
 
 
 def _critical_ms(job: str, plan: Plan, finished: dict[tuple[str, int, int], int]) -> int:
-    """Longest chain of minimal time, proof times as measured, and finality, from seal to root.
+    """Longest chain of proof times as measured from a leaf to the root, and the root's finality.
 
-    A tree node takes its proof or its minimal time, whichever is longer; the root's record takes
-    two slots until it is final. Work on a merge starts with its children's proofs, so their records
-    cost no time of their own.
+    Minimal times cost nothing of their own: they count from the tick that opens a right, and have
+    passed by the time that this tick is final. Work on a merge starts with its children's proofs,
+    so their records cost nothing either. The root's record takes two slots until it is final.
     """
-    slot_ms = plan.genesis.network.slot_ms
-    ordering_ms = 2 * slot_ms
 
     def longest(level: int, position: int) -> int:
         own = finished.get((job, level, position), 0)
         if level == 0:
-            return max(own, 2 * slot_ms)
-        below = max(longest(level - 1, 2 * position), longest(level - 1, 2 * position + 1))
-        return below + max(own, slot_ms)
+            return own
+        return own + max(longest(level - 1, 2 * position), longest(level - 1, 2 * position + 1))
 
-    return longest(plan.wish.leaves.bit_length() - 1, 0) + ordering_ms
+    root_level = plan.wish.leaves.bit_length() - 1
+    return longest(root_level, 0) + ROOT_SLOTS * plan.genesis.network.slot_ms
 
 
 def _redundant(run: Path, plan: Plan, story: list[dict[str, Any]]) -> int:
