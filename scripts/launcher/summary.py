@@ -18,7 +18,6 @@ from scripts.launcher.plan import Plan
 from scripts.money import add_up
 from scripts.records import read_lines
 
-
 ROOT_SLOTS = 2
 """Slots from the root's proof to the finality of its record, at the least."""
 
