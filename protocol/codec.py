@@ -31,7 +31,7 @@ from functools import cache
 from operator import attrgetter
 from typing import Any, Final, TypeVar, Union, get_args, get_origin
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack  # type: ignore[import-untyped]  # it has no types
 
 from protocol.errors import Reason, Refused
 from protocol.types import BOUNDS, LENGTHS

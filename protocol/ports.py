@@ -1,9 +1,8 @@
 """What the pure core and the agents need from the world, as structural types.
 
-Each port has a real implementation and a named stand-in, and both pass the same contract tests:
-``Network`` (``p2p.host`` and ``p2p.memory``), ``ProverBackend`` and ``RollupState``
-(``prover.backend`` and ``prover.modelled``), ``Store`` (``p2p.store``), ``Clock`` and ``Entropy``
-(system and seeded).
+Each port has a real implementation and a named stand-in: ``Network`` (``p2p.host`` and
+``p2p.memory``), ``ProverBackend`` and ``RollupState`` (``prover.backend`` and ``prover.modelled``),
+both pairs under the same contract tests; ``Clock`` (the system's and, in tests, a virtual one).
 """
 
 from __future__ import annotations
@@ -104,13 +103,6 @@ class Clock(Protocol):
 
     def now_ms(self) -> Milliseconds:
         """Milliseconds since the Unix epoch."""
-
-
-class Entropy(Protocol):
-    """Unpredictable bytes, or seeded ones in a simulation."""
-
-    def token(self, length: int) -> bytes:
-        """``length`` bytes."""
 
 
 @dataclass(frozen=True, slots=True)

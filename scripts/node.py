@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import secrets
 import signal
 import sys
 import time
@@ -87,14 +86,6 @@ class SystemClock:
 async def in_thread(check: Callable[[], T], /) -> T:
     """Run a check in a thread, a few at a time, and leave the loop to others."""
     return await trio.to_thread.run_sync(check, limiter=_CHECKS)
-
-
-class SystemEntropy:
-    """The operating system's randomness."""
-
-    def token(self, length: int) -> bytes:
-        """``length`` unpredictable bytes."""
-        return secrets.token_bytes(length)
 
 
 class EventLog:

@@ -8,7 +8,6 @@ every live node; then stop all, judge, export what a light client needs, and wri
 from __future__ import annotations
 
 import json
-import os
 import signal
 import time
 from collections.abc import Callable
@@ -276,8 +275,3 @@ def make_run_folder(parent: Path) -> Path:
             continue
         return folder
     raise TestnetFailed(f"{parent} is full of runs of this second", "name a folder with --out")
-
-
-def lower_priority() -> None:
-    """The launcher only watches: it gives way to the nodes."""
-    os.nice(5)

@@ -142,9 +142,7 @@ def test_a_request_is_answered_or_fails_with_a_word(world: World) -> None:
 
     async def failing(asker: object, peer: Account, name: str, body: bytes, ms: int) -> str:
         with pytest.raises(RequestFailed) as failure:
-            await asker.request(  # type: ignore[attr-defined]
-                peer, name, body, size_max=1000, timeout_ms=Milliseconds(ms)
-            )
+            await asker.request(peer, name, body, size_max=1000, timeout_ms=Milliseconds(ms))
         return str(failure.value)
 
     async def body() -> None:
@@ -290,9 +288,9 @@ def test_a_restarted_node_is_heard_again(world: World) -> None:
 
     async def join_them(one: object, other: object) -> None:
         if isinstance(world, LibP2PWorld):
-            other.add_address(one.addresses()[0])  # type: ignore[attr-defined]
-        await one.wait_for_peers(1)  # type: ignore[attr-defined]
-        await other.wait_for_peers(1)  # type: ignore[attr-defined]
+            other.add_address(one.addresses()[0])
+        await one.wait_for_peers(1)
+        await other.wait_for_peers(1)
 
     world.run(body)
 

@@ -102,7 +102,7 @@ def with_transfer(leaf: int, place: int, other: SignedTransfer) -> tuple[BlockCo
 
 def with_header(position: int, **fields: object) -> BlockContent:
     headers = list(CONTENT.leaves)
-    headers[position] = replace(headers[position], **fields)  # type: ignore[arg-type]
+    headers[position] = replace(headers[position], **fields)
     return replace(CONTENT, leaves=tuple(headers))
 
 

@@ -25,7 +25,7 @@ class Planted:
         return 64
 
     def fault(self) -> None:
-        raise NotImplementedError
+        """What a subclass does wrong; nothing here."""
 
     def open_prover(self) -> Prove:
         def prove(task: ProvingTask, threads: int) -> bytes:

@@ -11,7 +11,7 @@ JOB = "ab" * 32
 
 
 def plan(**wish: object) -> Plan:
-    return make_plan(Wish(**wish))  # type: ignore[arg-type] # keywords of Wish
+    return make_plan(Wish(**wish))
 
 
 def assigned(plan: Plan, prover: str, level: int, position: int) -> dict[str, object]:

@@ -83,7 +83,7 @@ class Model:
         assert account is not None
         upto = range(account[1], signed.transfer.nonce + 1)
         queue = {one.transfer.nonce: one.transfer.fee for one in self.queue(signed.transfer.sender)}
-        return min(queue.get(nonce, -1) for nonce in upto)  # type: ignore[call-overload]
+        return min(queue.get(nonce, -1) for nonce in upto)
 
     def advance(self, state: RollupState) -> None:
         self.state = state
