@@ -4,11 +4,17 @@ Problem. A run is replayed from what its node was told. The process may be kille
 record, and a replay must then end at the last whole one; but a record that went bad anywhere else
 must stop it, or the replay silently becomes another run.
 
-Rules. The file starts with a magic line. A record is three little-endian 32-bit words and a
-payload: the payload's length, its CRC-32, and the CRC-32 of the first two words, without which a
-damaged length would look like a record cut short. Only the end may be torn: the file ends within a
-header or payload, or its last payload is not what was written, or zeros alone follow (a file system
-may lengthen a file before it writes to it). Everything else is corruption and refused.
+Rules. The file starts with a magic line that names its version; another version is refused. A
+record is three little-endian 32-bit words and a payload: the payload's length, its CRC-32, and the
+CRC-32 of the first two words, without which a damaged length would look like a record cut short.
+Only the end may be torn: the file ends within a header or payload, or its last payload is not what
+was written, or zeros alone follow (a file system may lengthen a file before it writes to it).
+Everything else is corruption and refused.
+
+A node writes an :data:`Entry` a record: every event before it is applied, and at the beginning of
+each of its lives, one to a process, a :class:`Started`, followed by what it restored from its store
+as ordinary events. So whoever has the genesis and the keys can replay a node from its journal
+alone.
 
 Deviations. Appending does not wait for the disk: a record survives the death of the process, not
 that of the machine. What a node must never forget is in its store.
@@ -21,20 +27,46 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Final, Self
+from typing import BinaryIO, Final, Self, TypeAlias
 from zlib import crc32
 
 from p2p.store import StoreError
+from protocol.happenings import Happening
+from protocol.types import Account, NetworkId, Slot
 
 RECORD_BYTES_MAX: Final = 1 << 24
 """Largest payload of a record, in bytes."""
 
-_MAGIC: Final = b"provnet-journal/1\n"
+_TITLE: Final = b"provnet-journal/"
+_MAGIC: Final = _TITLE + b"2\n"
 _SUMMED: Final = struct.Struct("<II")
 _HEADER: Final = struct.Struct("<III")
 _CHUNK_BYTES: Final = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A life of the node begins with a fresh replica.
+
+    :ivar account: whose keys sign.
+    :ivar proposed: slot of the last proposal that the store knows of; nothing is signed again there
+        or before.
+    :ivar voted: the same of votes.
+    """
+
+    network: NetworkId
+    account: Account
+    proposed: Slot
+    voted: Slot
+
+
+Entry: TypeAlias = Started | Happening
+"""What a record of a node's journal says. ``Started`` comes first, so that events which are added
+at the end of their union keep everybody's place.
+"""
 
 
 class Journal:
@@ -123,9 +155,15 @@ class JournalRecords(Iterable[bytes]):
     def _whole(self, file: BinaryIO) -> Iterator[bytes]:
         magic = file.read(len(_MAGIC))
         if magic != _MAGIC:
-            if not _MAGIC.startswith(magic):
-                raise StoreError(f"{self._path} is no journal of provnet", "name another file")
-            return
+            if _MAGIC.startswith(magic):
+                return
+            if magic.startswith(_TITLE):
+                raise StoreError(
+                    f"{self._path} was written by another version of provnet",
+                    "replay it with that version; a node that has its store needs no old journal, "
+                    "so move it away",
+                )
+            raise StoreError(f"{self._path} is no journal of provnet", "name another file")
         self.whole_bytes = len(_MAGIC)
         while (payload := self._record(file)) is not None:
             self.whole_bytes += _HEADER.size + len(payload)

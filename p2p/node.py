@@ -8,7 +8,8 @@ arrives, run what it answers, and keep both in an order that survives a crash at
 - One task owns the replica. Messages, time, checked bodies and finished proofs reach it through one
   bounded inbox; there is no other way in.
 - Effects are run in their order; what is signed is on disk before it is published.
-- Every event goes to the journal before it is applied, so that the run can be replayed.
+- Every event goes to the journal before it is applied, so that the run can be replayed; each life
+  of the node begins there with what its replica was made from.
 - Bodies and proofs are checked, and proofs made, in tasks of their own that answer through the
   inbox.
 - Agents are asked after each event that concerns them; their actions are run like effects.
@@ -30,7 +31,7 @@ from typing import Any, Final, TypeAlias
 import trio
 
 from p2p.archive import BODY_REQUEST, Archive, Offload
-from p2p.journal import Journal
+from p2p.journal import Entry, Journal, Started
 from p2p.judges import Judges
 from p2p.store import Store
 from p2p.sync import BLOCKS_REQUEST, certified_from, decode_certified, encode_certified, tick_bytes
@@ -152,7 +153,14 @@ class MessageRefused:
 
 
 NodeEvent: TypeAlias = (
-    BlockFinal | Halted | ProofStarted | ProofFinished | ProofCancelled | MessageRefused
+    BlockFinal
+    | Halted
+    | BlockKnown
+    | ProofKnown
+    | ProofStarted
+    | ProofFinished
+    | ProofCancelled
+    | MessageRefused
 )
 
 Observer: TypeAlias = Callable[[NodeEvent], None]
@@ -291,15 +299,19 @@ class Node:
             nursery.start_soon(self._own)
 
     def _restore(self) -> None:
-        stored = certified_from(self._parts.store)
+        stored, now_ms = certified_from(self._parts.store), self._parts.clock.now_ms()
         log.info("going on from %d stored blocks", len(stored))
-        for effect in self._replica.restore(stored, self._parts.clock.now_ms()):
-            if isinstance(effect, BlockFinal):
-                header = effect.block.header
-                self._parts.store.finalise(header.height, block_hash(header))
-                self._note_final(effect)
-            elif isinstance(effect, CheckBody):
-                self._nursery.start_soon(self._check, effect.signed)
+        signed = self._replica.engine.signed
+        self._journal(Started(self.machine.network, self.account, signed.proposal, signed.vote))
+        for one in stored:
+            self._journal(CertifiedHeard((one,), now_ms))
+            for effect in self._replica.restore((one,), now_ms):
+                if isinstance(effect, BlockFinal):
+                    header = effect.block.header
+                    self._parts.store.finalise(header.height, block_hash(header))
+                    self._note_final(effect)
+                elif isinstance(effect, CheckBody):
+                    self._nursery.start_soon(self._check, effect.signed)
 
     async def _own(self) -> None:
         """The one task that steps the replica."""
@@ -308,8 +320,10 @@ class Node:
             happening = await self._next()
             if isinstance(happening, Happening):
                 await self._step(happening)
-            else:
-                await self._ask_agents(happening)
+                continue
+            if isinstance(happening, BlockKnown | ProofKnown):
+                self._parts.observer(happening)
+            await self._ask_agents(happening)
 
     async def _next(self) -> Happening | AgentEvent:
         now_ms = self._parts.clock.now_ms()
@@ -320,8 +334,11 @@ class Node:
             return TimePassed(self._parts.clock.now_ms())
         return happening
 
+    def _journal(self, entry: Entry) -> None:
+        self._parts.journal.append(encode(entry, Entry))
+
     async def _step(self, happening: Happening) -> None:
-        self._parts.journal.append(encode(happening, Happening))
+        self._journal(happening)
         slot_before = self._replica.slot
         for effect in self._replica.step(happening):
             await self._run(effect)

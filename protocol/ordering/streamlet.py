@@ -174,6 +174,11 @@ class Streamlet:
         return self._forks.tip
 
     @property
+    def signed(self) -> SignedSlots:
+        """The latest slots in which we are known to have signed something."""
+        return SignedSlots(self._proposed, self._voted)
+
+    @property
     def next_wake_ms(self) -> Milliseconds:
         """When :meth:`on_time` may have something to say next; any event may move it."""
         slot = self.slot_at(self._now_ms)

@@ -168,14 +168,19 @@ def test_a_record_larger_than_the_bound_is_neither_written_nor_read(
 
 
 @pytest.mark.parametrize(
-    "content", [b"x", b"provnet-journal/2\n", b"SQLite format 3\x00" + bytes(99)]
+    ("content", "sentence"),
+    [
+        (b"x", "is no journal of provnet"),
+        (b"SQLite format 3\x00" + bytes(99), "is no journal of provnet"),
+        (b"provnet-journal/1\n" + bytes(99), "was written by another version of provnet\nhint: "),
+    ],
 )
-def test_a_foreign_file_is_refused_and_left_as_it_is(tmp_path: Path, content: bytes):
+def test_a_foreign_file_is_refused_and_left_as_it_is(tmp_path: Path, content: bytes, sentence: str):
     path = tmp_path / "events"
     path.write_bytes(content)
-    with pytest.raises(StoreError, match="is no journal"):
+    with pytest.raises(StoreError, match=sentence):
         list(read_journal(path))
-    with pytest.raises(StoreError, match="is no journal"):
+    with pytest.raises(StoreError, match=sentence):
         Journal(path)
     assert path.read_bytes() == content
 

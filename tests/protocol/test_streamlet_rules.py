@@ -317,6 +317,17 @@ def test_a_restart_neither_votes_nor_proposes_again(bench):
     assert engine.on_time(at(4, 600)) == (VoteDue(4),)
 
 
+def test_the_slots_last_signed_in_are_those_before_the_restart_until_later_ones(bench):
+    signed = SignedSlots(proposal=2, vote=3)
+    engine = Streamlet(bench.settings, bench.validators, bench.identities[ME], signed=signed)
+    assert engine.signed == signed
+    block = bench.block(bench.genesis, 4, by=ME)
+    engine.on_block(block, at(4))
+    assert engine.signed == SignedSlots(proposal=4, vote=3)
+    engine.on_vote(bench.votes(block, ME)[0], at(4, 500))
+    assert engine.signed == SignedSlots(proposal=4, vote=4)
+
+
 def test_our_own_word_from_an_earlier_life_binds_us_even_if_it_is_refused(bench):
     engine = bench.engine(ME)
     own = bench.block(bench.genesis, 1, by=ME)
