@@ -145,11 +145,17 @@ class ProofCancelled:
 
 @dataclass(frozen=True, slots=True)
 class MessageRefused:
-    """A message was refused and is somebody's fault."""
+    """A message was refused and is somebody's fault.
+
+    :ivar peer: who forwarded what was gossiped, or signed what was refused later; None for what
+        this node wanted to say itself.
+    :ivar detail: what in particular: the hash of a body, the slot of a proposal; may be empty.
+    """
 
     message: str
     reason: Reason
     peer: Account | None
+    detail: str
 
 
 NodeEvent: TypeAlias = (
@@ -361,8 +367,8 @@ class Node:
                 self._nursery.start_soon(self._check, signed)
             case FetchBlocks():
                 self._behind.set()
-            case Rejected(reason, detail, kind):
-                self._on_rejected(reason, detail, kind)
+            case Rejected():
+                self._on_rejected(effect)
             case Halted(sentence):
                 log.critical("this node stops voting: %s", sentence)
                 parts.observer(effect)
@@ -492,13 +498,14 @@ class Node:
 
     def _on_refusal(self, kind: str, reason: Reason, peer: Account) -> None:
         self.refusals[kind, reason.name, peer.hex()] += 1
-        self._parts.observer(MessageRefused(kind, reason, peer))
+        self._parts.observer(MessageRefused(kind, reason, peer, ""))
 
-    def _on_rejected(self, reason: Reason, detail: str, kind: str) -> None:
+    def _on_rejected(self, rejected: Rejected) -> None:
+        kind, reason, signer = rejected.kind, rejected.reason, rejected.signer
         if reason not in (Reason.DUPLICATE, Reason.PAST_SLOT):
-            self.refusals[kind, reason.name, ""] += 1
-            self._parts.observer(MessageRefused(kind, reason, None))
-            log.info("refused a %s: %s %s", kind, reason.value, detail)
+            self.refusals[kind, reason.name, "" if signer is None else signer.hex()] += 1
+            self._parts.observer(MessageRefused(kind, reason, signer, rejected.detail))
+            log.info("refused a %s: %s %s", kind, reason.value, rejected.detail)
 
     # --- agents ---
 

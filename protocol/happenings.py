@@ -16,7 +16,7 @@ from protocol.messages import (
 )
 from protocol.ports import Topic
 from protocol.rules import Moment
-from protocol.types import Milliseconds, OperationHash, Slot, Tick
+from protocol.types import Account, Milliseconds, OperationHash, Slot, Tick
 
 # --- events ---
 
@@ -138,11 +138,16 @@ class FetchBlocks:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A message was refused; the shell decides whether to hold it against the peer that sent it."""
+    """A message was refused; the shell decides whether to hold it against the peer that sent it.
+
+    :ivar detail: what in particular: the hash of a body, the slot of a proposal; may be empty.
+    :ivar signer: who signed it; None for what this node itself wanted to say.
+    """
 
     reason: Reason
     detail: str
     kind: str
+    signer: Account | None = None
 
 
 @dataclass(frozen=True, slots=True)

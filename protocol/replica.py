@@ -87,6 +87,7 @@ from protocol.ports import Topic
 from protocol.rules import Moment
 from protocol.types import (
     Account,
+    BodyHash,
     Digest,
     JobId,
     Milliseconds,
@@ -269,10 +270,11 @@ class Replica:
         try:
             outputs = self.engine.on_block(block, now_ms)
         except Refused as refusal:
-            yield Rejected(refusal.reason, refusal.detail, "log proposal")
+            yield Rejected(refusal.reason, refusal.detail, "log proposal", block.header.proposer)
             return
         for signed in block.operations:
-            if needs_body(signed.operation) and self.objection(signed) is None:
+            is_new = needs_body(signed.operation) and self.objection(signed) is None
+            if is_new and operation_is_signed(self.machine.network, signed):
                 yield from self._add(signed, is_own=False)
         yield from self._follow(outputs, now_ms)
 
@@ -280,7 +282,7 @@ class Replica:
         try:
             outputs = self.engine.on_vote(vote, now_ms)
         except Refused as refusal:
-            yield Rejected(refusal.reason, refusal.detail, "log vote")
+            yield Rejected(refusal.reason, refusal.detail, "log vote", vote.vote.voter)
             return
         yield from self._follow(outputs, now_ms)
 
@@ -290,7 +292,8 @@ class Replica:
         try:
             outputs = self.engine.on_certified(certified, now_ms)
         except Refused as refusal:
-            yield Rejected(refusal.reason, refusal.detail, "certified block")
+            proposer = certified.block.header.proposer
+            yield Rejected(refusal.reason, refusal.detail, "certified block", proposer)
             return
         yield from self._follow(outputs, now_ms)
 
@@ -313,7 +316,8 @@ class Replica:
                 case Equivocation(evidence):
                     yield from self._submit(evidence, now_ms)
                 case _:
-                    yield Rejected(output.reason, "", "log proposal")
+                    proposer = output.block.header.proposer
+                    yield Rejected(output.reason, "", "log proposal", proposer)
 
     def _apply(self, final: Finalised) -> Iterator[Effect]:
         header, link = final.block.header, final.link
@@ -405,7 +409,11 @@ class Replica:
         if self.identity is None or self.halted is not None:
             return
         for candidate in self.engine.ballot(slot):
-            if self._objection_to(candidate) is None:
+            objection = self._objection_to(candidate)
+            if objection is not None:
+                proposer = candidate.block.header.proposer
+                yield Rejected(objection, f"slot {slot}", "log proposal", proposer)
+            else:
                 vote = Vote(self.identity.account, slot, candidate.link.block)
                 signed = sign_vote(self.identity.signing_seed, self.machine.network, vote)
                 payload = encode(signed)
@@ -466,7 +474,8 @@ class Replica:
     def _add(self, signed: SignedOperation, *, is_own: bool) -> Iterator[Effect]:
         objection = self.objection(signed)
         if objection is not None:
-            yield Rejected(objection, "", type(signed.operation.payload).__name__)
+            operation = signed.operation
+            yield Rejected(objection, "", type(operation.payload).__name__, operation.sender)
             return
         identity = operation_hash(signed.operation)
         ready = None if needs_body(signed.operation) else self._slot
@@ -503,15 +512,13 @@ class Replica:
         pending = self._pending.get(identity)
         if pending is None:
             return
-        until = pending.signed.operation.valid_until
+        operation = pending.signed.operation
         if fault is None:
-            self._valid_bodies[identity] = until
+            self._valid_bodies[identity] = operation.valid_until
             pending.ready_slot = Slot(self._slot + 1)
-        elif fault is Reason.BODY_MISSING:
-            del self._pending[identity]
         else:
             del self._pending[identity]
-            yield Rejected(fault, pending.signed.operation.sender.hex(), "body")
+            yield Rejected(fault, _body_of(operation).hex(), "body", operation.sender)
 
     def _repeat(self) -> Iterator[Effect]:
         """Gossip our own operations again that have waited for long."""
@@ -553,6 +560,15 @@ def _proof_of(operation: Operation) -> tuple[Account, JobId, TreeIndex] | Operat
 def needs_body(operation: Operation) -> bool:
     """Whether the operation counts only with bytes that travel by request."""
     return isinstance(operation.payload, BODY_KINDS)
+
+
+def _body_of(operation: Operation) -> BodyHash:
+    """The name of the bytes that the operation counts with."""
+    payload = operation.payload
+    if isinstance(payload, ProofRecord):
+        return payload.proof
+    assert isinstance(payload, BlockReveal), "no other kind has a body"
+    return payload.content.body
 
 
 def topic_of(payload: Payload) -> Topic:

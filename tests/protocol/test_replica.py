@@ -298,15 +298,16 @@ def test_a_body_is_ordered_only_once_it_was_found_valid_in_an_earlier_slot() -> 
     assert carrier.header.slot > checked_in
 
 
-@pytest.mark.parametrize(
-    ("fault", "rejected"), [(Reason.WRONG_BODY, True), (Reason.BODY_MISSING, False)]
-)
-def test_an_operation_without_its_body_is_dropped(fault: Reason, rejected: bool) -> None:
+@pytest.mark.parametrize("fault", [Reason.WRONG_BODY, Reason.BODY_MISSING])
+@pytest.mark.parametrize("payload", [reveal(1), proof(1)])
+def test_an_operation_without_a_good_body_is_dropped_and_told(
+    fault: Reason, payload: Payload
+) -> None:
     story = Story()
-    signed = story.signed(reveal(1))
+    signed = story.signed(payload)
     story.hear(signed)
     effects = story.take(BodyChecked(operation_hash(signed.operation), fault, story.now))
-    assert bool(effects) is rejected
+    assert effects == (Rejected(fault, "01" * 32, "body", actor(PROVER).account),)
     assert not story.replica.pending()
     assert story.take(BodyChecked(operation_hash(signed.operation), None, story.now)) == ()
 
@@ -338,11 +339,12 @@ def test_an_operation_is_taken_once_and_not_without_end() -> None:
     story = Story()
     signed = story.signed(intent())
     story.hear(signed)
-    assert story.hear(signed) == (Rejected(Reason.DUPLICATE, "", "Intent"),)
+    sender = actor(PROVER).account
+    assert story.hear(signed) == (Rejected(Reason.DUPLICATE, "", "Intent", sender),)
     for number in range(2, PENDING_PER_SENDER_MAX + 1):
         assert story.hear(story.signed(intent(number))) == ()
     (refused,) = story.hear(story.signed(intent(999)))
-    assert refused == Rejected(Reason.TOO_MANY_PENDING, "", "Intent")
+    assert refused == Rejected(Reason.TOO_MANY_PENDING, "", "Intent", sender)
 
 
 def test_what_waits_too_long_is_forgotten() -> None:
@@ -439,18 +441,24 @@ def test_a_proposal_whose_bodies_are_valid_gets_our_vote() -> None:
 
 
 @pytest.mark.parametrize(
-    "made",
+    ("made", "reason"),
     [
-        lambda pair: pair.proposal(state=Digest(bytes(32))),
-        lambda pair: pair.proposal(*[pair.signed(intent(at)) for at in range(1, 4)]),
-        lambda pair: pair.proposal(*[pair.signed(intent())] * 2),
-        lambda pair: pair.proposal(forged(pair)),
-        lambda pair: pair.proposal(pair.signed(reveal(1))),
-        lambda pair: pair.proposal(pair.signed(intent(), who=POOR)),
-        lambda pair: pair.proposal(pair.signed(intent(), until=0)),
-        lambda pair: pair.proposal(pair.signed(intent(), until=99)),
-        lambda pair: checked(pair, pair.signed(reveal(1)), pair.signed(reveal(2))),
-        lambda pair: checked(pair, pair.signed(proof())),
+        (lambda pair: pair.proposal(state=Digest(bytes(32))), Reason.WRONG_STATE),
+        (
+            lambda pair: pair.proposal(*[pair.signed(intent(at)) for at in range(1, 4)]),
+            Reason.TOO_LARGE,
+        ),
+        (lambda pair: pair.proposal(*[pair.signed(intent())] * 2), Reason.DUPLICATE),
+        (lambda pair: pair.proposal(forged(pair)), Reason.BAD_SIGNATURE),
+        (lambda pair: pair.proposal(pair.signed(reveal(1))), Reason.BODY_MISSING),
+        (lambda pair: pair.proposal(pair.signed(intent(), who=POOR)), Reason.FEE_UNPAYABLE),
+        (lambda pair: pair.proposal(pair.signed(intent(), until=0)), Reason.EXPIRED),
+        (lambda pair: pair.proposal(pair.signed(intent(), until=99)), Reason.VALID_TOO_LONG),
+        (
+            lambda pair: checked(pair, pair.signed(reveal(1)), pair.signed(reveal(2))),
+            Reason.TOO_MANY_BODIES,
+        ),
+        (lambda pair: checked(pair, pair.signed(proof())), Reason.TOO_EARLY),
     ],
     ids=[
         "state",
@@ -465,16 +473,23 @@ def test_a_proposal_whose_bodies_are_valid_gets_our_vote() -> None:
         "no right",
     ],
 )
-def test_a_proposal_with_something_wrong_gets_no_vote(made: Any) -> None:
+def test_a_proposal_with_something_wrong_gets_no_vote_and_its_proposer_is_named(
+    made: Any, reason: Reason
+) -> None:
     pair = Pair(operations=Count(2), bodies=Count(1))
-    assert not pair.votes_for(made(pair))
+    block = made(pair)
+    assert not pair.votes_for(block)
+    slot = f"slot {block.header.slot}"
+    assert pair.of(Rejected) == [Rejected(reason, slot, "log proposal", actor(SECOND).account)]
 
 
-def test_a_body_that_only_a_proposal_brought_is_checked() -> None:
+def test_a_body_that_only_a_proposal_brought_is_checked_if_its_operation_is_signed() -> None:
     pair = Pair()
     signed = pair.signed(reveal(1))
-    pair.take(BlockHeard(pair.proposal(signed), pair.now))
+    unsigned = replace(pair.signed(reveal(2)), signature=signed.signature)
+    pair.take(BlockHeard(pair.proposal(signed, unsigned), pair.now))
     assert [one.signed for one in pair.of(CheckBody)] == [signed]
+    assert pair.replica.pending() == (signed,)
 
 
 def test_a_notarised_block_with_another_state_halts_the_replica() -> None:
@@ -532,7 +547,8 @@ def test_an_orphan_that_does_not_fit_its_parent_is_rejected_when_the_parent_come
     child = pair.proposal(height=Tick(7))
     assert pair.of(FetchBlocks, list(pair.take(BlockHeard(child, pair.now))))
     effects = pair.take(CertifiedHeard((parent,), pair.now))
-    assert Rejected(Reason.WRONG_HEIGHT, "", "log proposal") in effects
+    blamed = Rejected(Reason.WRONG_HEIGHT, "", "log proposal", actor(SECOND).account)
+    assert blamed in effects
 
 
 def test_only_accounts_with_log_stake_are_validators() -> None:
