@@ -61,7 +61,7 @@ class Reason(Enum):
     INPUTS_MISSING = "the children of this merge are not recorded yet"
     WRONG_CHILDREN = "the claim does not build on the recorded claims of the children"
     # evidence
-    NOT_EVIDENCE = "the two messages do not contradict each other"
+    NOT_EVIDENCE = "what was reported is no fault"
     ALREADY_PUNISHED = "this fault was punished before"
     EVIDENCE_TOO_OLD = "the fault is older than evidence may be"
     # the replica

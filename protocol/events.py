@@ -8,6 +8,7 @@ same story.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import TypeAlias
 
 from protocol.ledger import Moved
@@ -78,12 +79,21 @@ class BlockSealed:
     sequencer: Account
 
 
+class Skip(Enum):
+    """Why a round made no block."""
+
+    NOT_REVEALED = "the leader did not reveal in time"
+    NOT_COMMITTED = "no prover was committed to the leader's block in time"
+    PARENT_FELL = "the block that the leader built on fell"
+
+
 @dataclass(frozen=True, slots=True)
 class RoundSkipped:
-    """The leader did not reveal in time; the next round builds on the same head."""
+    """The leader's block does not count; the next round builds on the same head."""
 
     round: Round
     leader: Account
+    why: Skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,9 +205,8 @@ class JobSettled:
 
 @dataclass(frozen=True, slots=True)
 class JobVoided:
-    """The job missed its deadline, or was built on one that did (``because``).
-
-    Nothing of it happened.
+    """Nothing of the job happened, because of a job: itself, when it missed its deadline, one that
+    it was built on, or a rival that won.
     """
 
     job: JobId
@@ -210,6 +219,24 @@ class IntentRegistered:
 
     prover: Account
     until: Tick
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidProofPunished:
+    """A prover signed a record whose bytes do not prove it."""
+
+    offender: Account
+    job: JobId
+    index: TreeIndex
+    reporter: Account
+
+
+@dataclass(frozen=True, slots=True)
+class BackupTaken:
+    """Somebody's whole block with its proof is the next one; ``prover`` proved all of it."""
+
+    job: JobId
+    prover: Account
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,4 +269,6 @@ Event: TypeAlias = (
     | JobVoided
     | IntentRegistered
     | EquivocationPunished
+    | InvalidProofPunished
+    | BackupTaken
 )

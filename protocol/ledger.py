@@ -1,10 +1,10 @@
 """Money that is conserved by construction.
 
-All money lies in *pockets*: balances, three kinds of stake, job escrows, the rollup's vault, the
-burn. The only way to change anything is :meth:`Ledger.move`, which takes from one pocket what it
-gives to another, so the sum over all pockets never changes. Every move is kept as a :class:`Moved`
-value with its cause until it is drained into the events of the block, from which anybody can re-add
-all accounts without this file.
+All money lies in *pockets*: balances, three kinds of stake, bonds, job escrows, the rollup's vault,
+the treasury, the burn. The only way to change anything is :meth:`Ledger.move`, which takes from one
+pocket what it gives to another, so the sum over all pockets never changes. Every move is kept as a
+:class:`Moved` value with its cause until it is drained into the events of the block, from which
+anybody can re-add all accounts without this file.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from protocol.params import Genesis
-from protocol.types import Account, Amount, JobId, OperationHash, TreeIndex
+from protocol.types import Account, Amount, Digest, JobId, OperationHash, TreeIndex
 
 
 class PocketKind(Enum):
@@ -28,7 +28,17 @@ class PocketKind(Enum):
     SEQUENCER_STAKE = "sequencer stake"
     """An account's stake as sequencer."""
     ESCROW = "escrow"
-    """A job's proven fees until they are paid out."""
+    """A job's proven fees, and its block reward, until they are paid out."""
+    UNCLE_RESERVE = "uncle reserve"
+    """A settled job's money for uncle claims."""
+    BLOCK_BOND = "block bond"
+    """What a sequencer pledged for a job's block to be proven."""
+    PROVER_BOND = "prover bond"
+    """What a prover pledged to prove a block; owned by the award."""
+    PRICE = "price"
+    """What a sequencer owes the prover of its block; owned by the award."""
+    TREASURY = "treasury"
+    """What block rewards are paid from."""
     ROLLUP_VAULT = "rollup vault"
     """Equals the rollup's balances at the last settled root."""
     BURNED = "burned"
@@ -37,7 +47,7 @@ class PocketKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Pocket:
-    """A place for money; ``owner`` is an account, a job id, or empty."""
+    """A place for money; ``owner`` is an account, a job id, an award's digest, or empty."""
 
     kind: PocketKind
     owner: bytes
@@ -48,6 +58,10 @@ VAULT = Pocket(PocketKind.ROLLUP_VAULT, b"")
 
 BURNED = Pocket(PocketKind.BURNED, b"")
 """The one pocket that nothing leaves."""
+
+
+TREASURY = Pocket(PocketKind.TREASURY, b"")
+"""The one pocket that block rewards come from."""
 
 
 def balance(account: Account) -> Pocket:
@@ -71,8 +85,28 @@ def sequencer_stake(account: Account) -> Pocket:
 
 
 def escrow(job: JobId) -> Pocket:
-    """The job's proven fees."""
+    """The job's proven fees and its block reward."""
     return Pocket(PocketKind.ESCROW, job)
+
+
+def uncle_reserve(job: JobId) -> Pocket:
+    """The job's money for uncle claims."""
+    return Pocket(PocketKind.UNCLE_RESERVE, job)
+
+
+def block_bond(job: JobId) -> Pocket:
+    """The pledge that the job's block will be proven."""
+    return Pocket(PocketKind.BLOCK_BOND, job)
+
+
+def prover_bond(award: Digest) -> Pocket:
+    """The pledge of an award's prover."""
+    return Pocket(PocketKind.PROVER_BOND, award)
+
+
+def price(award: Digest) -> Pocket:
+    """What an award's prover will be paid."""
+    return Pocket(PocketKind.PRICE, award)
 
 
 class Cause(Enum):
@@ -80,12 +114,31 @@ class Cause(Enum):
 
     OPERATION_FEE = "fee of an operation, to the log proposer"
     PROVEN_FEES = "fees proven by a job, from the vault to its escrow"
+    BLOCK_REWARD = "reward for a settled block, from the treasury to its job's escrow"
     PROVER_PAY = "pay for a tree node, to the prover it was assigned to"
     OPEN_PAY = "pay for a tree node that was open to anybody"
     TAKEOVER_PAY = "pay for a taken-over tree node, to the one who took over"
     SEQUENCER_SHARE = "the sequencer's share of a block's fees"
     FAILED_SHARE = "pay that nobody earned"
     ROUNDING = "what integer division left over"
+    REFUND = "pay that nobody earned, back to the sequencer's side"
+    UNCLE_RESERVED = "part of the provers' share, kept for uncle claims"
+    UNCLE_PAY = "pay for a proof that was not recorded, to the prover who claimed it"
+    RESERVE_LEFT = "what no uncle claimed in time"
+    BOND_LOCKED = "pledge of a sequencer that its block will be proven"
+    BOND_RETURNED = "pledge of a sequencer whose block was proven, or fell without its fault"
+    VOID_PAY = "pay for a recorded tree node of a void job, from the bond of the block that failed"
+    BOND_LOST = "what is left of the pledge for a block that was not proven in time"
+    BACKUP_PAY = "fees of a backup block, to whoever proved it"
+    AWARD_BOND = "pledge of a prover that won an award"
+    AWARD_BOND_RETURNED = "pledge of a prover that delivered, or whose block fell without its fault"
+    AWARD_BOND_LOST = "pledge of a prover that did not deliver in time"
+    AWARD_PRICE = "price of an award, locked until it is earned"
+    AWARD_PAY = "price of an award, to the prover that delivered"
+    AWARD_PRICE_RETURNED = "price of an award that was not earned, back to the sequencer"
+    REVEAL_MISSING = "penalty for not revealing a block that was elected"
+    JOB_FAILED = "penalty for failing a job"
+    INVALID_PROOF = "penalty for a signed record whose bytes do not prove it"
     EQUIVOCATION = "penalty for signing two things for one slot"
 
 
@@ -120,7 +173,7 @@ class Ledger:
     @classmethod
     def of_genesis(cls, genesis: Genesis) -> Ledger:
         """The first ledger of a network."""
-        pockets = {VAULT: genesis.rollup_total}
+        pockets = {VAULT: genesis.rollup_total, TREASURY: genesis.network.treasury}
         for one in genesis.accounts:
             pockets[balance(one.account)] = one.balance
             pockets[log_stake(one.account)] = Amount(one.log_stake)

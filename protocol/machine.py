@@ -8,9 +8,10 @@
    sender pays the fee, unless the kind is free and the operation is accepted, and the rule that
    handles the kind takes it or refuses it.
 4. *Assignments*: the sequencing rule's, then the proving rule's ``on_block_end``.
-5. *Settlement*: the oldest job is settled once it is proven, then the next. Exactly the proven fees
-   leave the rollup's vault for the job's escrow; the sequencing rule pays its side, the proving
-   rule the rest; the escrow ends empty.
+5. *Settlement*: as long as the sequencing rule names a job that is ready. Exactly the proven fees
+   leave the rollup's vault for the job's escrow, and the block reward the treasury, as far as it
+   goes; the proving rule pays from what the block promised to provers, the sequencing rule gets
+   what is left; the escrow ends empty. Rivals of a settled job, and what they carry, are void.
 6. The digest advances over the block's events, and at the border of an epoch over the whole state.
 
 **Properties.** A bad operation never raises and changes nothing but its sender's fee. The ledger is
@@ -21,15 +22,17 @@ whatever is ordered has been checked by more than two thirds of the log stake.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from protocol.beacon import genesis_beacon
 from protocol.codec import encode
 from protocol.errors import Reason, Refused
 from protocol.events import (
+    BackupTaken,
     EquivocationPunished,
     Event,
+    InvalidProofPunished,
     JobOpened,
     JobProven,
     JobSettled,
@@ -40,6 +43,7 @@ from protocol.events import (
 )
 from protocol.ledger import (
     BURNED,
+    TREASURY,
     VAULT,
     Cause,
     Ledger,
@@ -53,12 +57,14 @@ from protocol.messages import (
     NO_JOB,
     JobHeader,
     Operation,
+    ProofEvidence,
     ProposalEvidence,
     SignedOperation,
     VoteEvidence,
     header_is_signed,
     job_id,
     operation_hash,
+    operation_is_signed,
     vote_is_signed,
 )
 from protocol.params import Genesis, network_id
@@ -78,11 +84,15 @@ from protocol.types import (
     Root,
     Slot,
     Tick,
+    TreeIndex,
     VrfKey,
 )
 
 EVIDENCE_EPOCHS = 2
 """Evidence counts for faults at most so many epochs of slots old; what is older was forgotten."""
+
+EVIDENCE = (VoteEvidence, ProposalEvidence, ProofEvidence)
+"""Payloads that report a fault; the machine itself punishes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +144,7 @@ class Machine:
         }
         self._seen: dict[OperationHash, Tick] = {}
         self._punished: dict[tuple[Account, Slot], None] = {}
+        self._forgeries: dict[tuple[Account, JobId, TreeIndex], None] = {}
         first = genesis_beacon(self.network)
         self._epoch_seeds = {Epoch(epoch): first for epoch in range(3)}
         self._events: list[Event] = []
@@ -167,9 +178,11 @@ class Machine:
         out_of_place = self._out_of_place(operation, operation_hash(operation), height)
         if out_of_place is not None:
             return out_of_place
-        is_evidence = isinstance(operation.payload, VoteEvidence | ProposalEvidence)
-        stake = self.ledger.holds(prover_stake(operation.sender))
-        is_free = is_evidence or (self._is_free(operation) and stake > 0)
+        stakes = (prover_stake(operation.sender), log_stake(operation.sender))
+        is_staked = any(self.ledger.holds(stake) for stake in stakes)
+        is_free = isinstance(operation.payload, EVIDENCE) or (
+            self._is_free(operation) and is_staked
+        )
         payable = self.ledger.holds(balance(operation.sender)) >= self.genesis.network.operation_fee
         return None if is_free or payable else Reason.FEE_UNPAYABLE
 
@@ -198,6 +211,7 @@ class Machine:
                 self.jobs,
                 self._seen,
                 self._punished,
+                self._forgeries,
                 self._epoch_seeds,
                 self.vrf_keys,
                 self.sequencing.snapshot(),
@@ -258,9 +272,17 @@ class Machine:
             emit=self._emit,
             open_job=lambda header, pool: self._open_job(frame, header, pool),
             job_is_proven=self._job_is_proven,
-            void_job=lambda job: self._void_job(frame, job),
+            void_job=lambda job: self._void_job(frame, job, because=job),
+            settle_backup=lambda header, prover: self._settle_backup(frame, header, prover),
+            mev=self.genesis.network.mev,
             pool=lambda: self.proving.pool(frame),
             latest=lambda job: self.proving.latest(job, moment.tick),
+            gave_up=self.proving.gave_up,
+            is_committed=self.proving.is_committed,
+            compensate=lambda job, purse, budget: self.proving.compensate(
+                frame, job, purse, budget
+            ),
+            may_award=self.sequencing.may_award,
         )
         return frame
 
@@ -271,6 +293,9 @@ class Machine:
         self._epoch_seeds = {at: seed for at, seed in self._epoch_seeds.items() if at >= epoch}
         oldest = self._oldest_evidence(frame)
         self._punished = {fault: None for fault in self._punished if fault[1] >= oldest}
+        self._forgeries = {
+            fault: None for fault in self._forgeries if self.proving.job(fault[1]) is not None
+        }
         self.proving.on_epoch(frame)
         self.sequencing.on_epoch(frame)
 
@@ -284,7 +309,7 @@ class Machine:
     # --- operations ---
 
     def _is_free(self, operation: Operation) -> bool:
-        free = (VoteEvidence, ProposalEvidence, *self.sequencing.free, *self.proving.free)
+        free = (*EVIDENCE, *self.sequencing.free, *self.proving.free)
         return isinstance(operation.payload, free)
 
     def _apply_operation(self, frame: Frame, operation: Operation) -> None:
@@ -334,6 +359,8 @@ class Machine:
         payload = operation.payload
         if isinstance(payload, VoteEvidence | ProposalEvidence):
             self._punish(frame, operation.sender, payload, identity)
+        elif isinstance(payload, ProofEvidence):
+            self._punish_forger(operation.sender, payload, identity)
         elif isinstance(payload, self.sequencing.handles):
             self.sequencing.on_operation(frame, operation.sender, payload, identity)
         elif isinstance(payload, self.proving.handles):
@@ -368,6 +395,36 @@ class Machine:
         )
         self._emit(EquivocationPunished(offender, slot, reporter))
 
+    def _punish_forger(
+        self, reporter: Account, evidence: ProofEvidence, identity: OperationHash
+    ) -> None:
+        """That the bytes do not prove the record was a condition of voting."""
+        offender, record = evidence.sender, evidence.record
+        fault = (offender, record.job, record.index)
+        if self.proving.job(record.job) is None:
+            raise Refused(Reason.EVIDENCE_TOO_OLD)
+        if fault in self._forgeries:
+            raise Refused(Reason.ALREADY_PUNISHED)
+        stake = self.ledger.holds(prover_stake(offender))
+        if stake == 0:
+            raise Refused(Reason.NOT_EVIDENCE, "the offender has no prover stake")
+        if not operation_is_signed(self.network, evidence.signed):
+            raise Refused(Reason.BAD_SIGNATURE)
+        self._forgeries[fault] = None
+        penalty = Amount(stake * self.genesis.network.invalid_proof_penalty // FULL_SHARE)
+        self.ledger.move(
+            Moved(
+                prover_stake(offender),
+                BURNED,
+                penalty,
+                Cause.INVALID_PROOF,
+                record.job,
+                identity,
+                record.index,
+            )
+        )
+        self._emit(InvalidProofPunished(offender, record.job, record.index, reporter))
+
     # --- jobs ---
 
     def _open_job(self, frame: Frame, header: JobHeader, pool: tuple[PoolMember, ...]) -> JobId:
@@ -382,30 +439,62 @@ class Machine:
         self.jobs[job].is_proven = True
         self._emit(JobProven(job))
 
-    def _void_job(self, frame: Frame, because: JobId) -> None:
-        """Void a job and everything that builds on it: the open jobs form one chain."""
-        chain = list(self.jobs)
-        for doomed in reversed(chain[chain.index(because) :]):
-            job = self.jobs.pop(doomed)
-            self.proving.on_job_closed(frame, job, settled=False)
-            self.sequencing.on_job_closed(frame, job, settled=False)
-            self._emit(JobVoided(doomed, because))
+    def _void_job(self, frame: Frame, doomed: JobId, because: JobId) -> None:
+        """Void a job and everything that builds on it, the newest first."""
+        line = [doomed]
+        line += [job.id for job in self.jobs.values() if _descends(self.jobs, job, doomed)]
+        for one in reversed(line):
+            self._close(frame, one, settled=False)
+            self._emit(JobVoided(one, because))
+
+    def _close(self, frame: Frame, closing: JobId, *, settled: bool) -> None:
+        job = self.jobs.pop(closing)
+        self.proving.on_job_closed(frame, job, settled=settled)
+        self.sequencing.on_job_closed(frame, job, settled=settled)
 
     def _settle(self, frame: Frame) -> None:
-        while self.jobs:
-            job = next(iter(self.jobs.values()))
-            if not job.is_proven:
-                return
-            fees = job.header.fees
-            self.ledger.move(Moved(VAULT, escrow(job.id), fees, Cause.PROVEN_FEES, job.id))
-            share = self.sequencing.settle(frame, job, fees)
-            self.proving.settle(frame, job, share)
+        while (ready := self.sequencing.next_settled(self.jobs)) is not None:
+            job = self.jobs[ready]
+            income = self._fund(job)
+            share = self.sequencing.share(job, income)
+            left = self.proving.settle(frame, job, share)
+            self.sequencing.settle(frame, job, Amount(income - share + left))
             assert self.ledger.holds(escrow(job.id)) == 0, "a settled job leaves no escrow"
-            del self.jobs[job.id]
             self.settled_head = job.id
-            self.proving.on_job_closed(frame, job, settled=True)
-            self.sequencing.on_job_closed(frame, job, settled=True)
+            self._close(frame, job.id, settled=True)
             self._emit(JobSettled(job.id))
+            for rival in tuple(self.jobs.values()):
+                if rival.parent == job.parent:
+                    self._void_job(frame, rival.id, because=job.id)
+
+    def _settle_backup(self, frame: Frame, header: JobHeader, prover: Account) -> None:
+        """A block that came with its proof: opened, proven and settled at once."""
+        job = Job(job_id(header), header, frame.moment.tick, is_proven=True)
+        self._emit(JobOpened(job.id, header, ()))
+        self._emit(BackupTaken(job.id, prover))
+        self._emit(JobProven(job.id))
+        income = self._fund(job)
+        self.ledger.move(Moved(escrow(job.id), balance(prover), income, Cause.BACKUP_PAY, job.id))
+        self.settled_head = job.id
+        self.sequencing.on_job_closed(frame, job, settled=True)
+        self._emit(JobSettled(job.id))
+
+    def _fund(self, job: Job) -> Amount:
+        """Fill the job's escrow; returns what is in it."""
+        purse, parameters = escrow(job.id), self.genesis.network
+        reward = Amount(min(parameters.block_reward, self.ledger.holds(TREASURY)))
+        self.ledger.move(Moved(VAULT, purse, job.header.fees, Cause.PROVEN_FEES, job.id))
+        self.ledger.move(Moved(TREASURY, purse, reward, Cause.BLOCK_REWARD, job.id))
+        return self.ledger.holds(purse)
+
+
+def _descends(jobs: Mapping[JobId, Job], job: Job, ancestor: JobId) -> bool:
+    """Whether an open job builds on another one, directly or not."""
+    while (parent := jobs.get(job.parent)) is not None:
+        if parent.id == ancestor:
+            return True
+        job = parent
+    return False
 
 
 def equivocation(

@@ -53,6 +53,9 @@ LOG_BLOCK_BYTES_MAX: Final = 240_000
 VOTE_BYTES_MAX: Final = 256
 """Largest signed vote, in bytes."""
 
+BID_BYTES_MAX: Final = 256
+"""Largest signed bid, in bytes."""
+
 TRANSFER_BYTES_MAX: Final = 256
 """Largest signed transfer, in bytes."""
 
@@ -190,8 +193,124 @@ class ProposalEvidence:
     second: SignedHeader
 
 
+@dataclass(frozen=True, slots=True)
+class UncleClaim:
+    """The sender proved a tree node, too, for which somebody else's proof was recorded.
+
+    ``record`` is what it would have had recorded; a merge builds on the recorded claims of its
+    children.
+    """
+
+    record: ProofRecord
+
+
+@dataclass(frozen=True, slots=True)
+class ProofEvidence:
+    """A signed record, or claim, whose bytes have the hash it names and do not prove it.
+
+    The operation in its parts: ``sender`` signed ``payload`` with ``nonce`` and ``valid_until``.
+    """
+
+    sender: Account
+    nonce: Nonce
+    valid_until: Tick
+    payload: ProofRecord | UncleClaim
+    signature: Signature
+
+    @property
+    def signed(self) -> SignedOperation:
+        """The operation that is the evidence."""
+        operation = Operation(self.sender, self.nonce, self.valid_until, self.payload)
+        return SignedOperation(operation, self.signature)
+
+    @property
+    def record(self) -> ProofRecord:
+        """What was said to be proven."""
+        return self.payload.record if isinstance(self.payload, UncleClaim) else self.payload
+
+
+@dataclass(frozen=True, slots=True)
+class Inclusion:
+    """The owner of a merge takes ``prover``'s proof of one of the merge's children.
+
+    Only where the merge owner, and not the log, decides what counts as delivered.
+    """
+
+    job: JobId
+    index: TreeIndex
+    prover: Account
+    claim: Claim
+
+
+@dataclass(frozen=True, slots=True)
+class SlashVote:
+    """A validator's word on whether ``prover`` shall be slashed for having failed ``job``."""
+
+    job: JobId
+    prover: Account
+    is_guilty: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Bid:
+    """A prover's offer to prove the whole block of ``round``; gossiped, never ordered by itself.
+
+    :ivar sequencer: whose block; the offer holds for nobody else's.
+    :ivar price: what the prover asks, in micro-units.
+    :ivar bond: what it loses on a miss, in micro-units.
+    :ivar latency_ticks: how long it expects to take, from the opening of the job.
+    :ivar valid_until: last tick at which the offer may be accepted.
+    """
+
+    prover: Account
+    round: Round
+    sequencer: Account
+    price: Amount
+    bond: Amount
+    latency_ticks: Tick
+    valid_until: Tick
+
+
+@dataclass(frozen=True, slots=True)
+class SignedBid:
+    """A bid with its prover's signature over it and the network id."""
+
+    bid: Bid
+    signature: Signature
+
+
+@dataclass(frozen=True, slots=True)
+class Award:
+    """The sequencer of a round accepts a bid for its block: this locks bond and price."""
+
+    bid: SignedBid
+
+
+@dataclass(frozen=True, slots=True)
+class BackupBlock:
+    """A whole block with the proof of its root, from anybody, where a round came to nothing.
+
+    The sender is the prover of every tree node; ``proof`` names the root's bytes.
+    """
+
+    round: Round
+    content: BlockContent
+    proof: BodyHash
+
+
 Payload: TypeAlias = (
-    Intent | BlockCommitment | BlockReveal | ProofRecord | VoteEvidence | ProposalEvidence
+    Intent
+    | BlockCommitment
+    | BlockReveal
+    | ProofRecord
+    | VoteEvidence
+    | ProposalEvidence
+    | UncleClaim
+    | ProofEvidence
+    | Inclusion
+    | SlashVote
+    | Award
+    | BackupBlock
 )
 
 
@@ -382,6 +501,11 @@ def sign_transfer(seed: bytes, network: NetworkId, transfer: Transfer) -> Signed
     return SignedTransfer(transfer, signing.sign(seed, Domain.TRANSFER, network, encode(transfer)))
 
 
+def sign_bid(seed: bytes, network: NetworkId, bid: Bid) -> SignedBid:
+    """Sign with the prover's Ed25519 seed (32 bytes)."""
+    return SignedBid(bid, signing.sign(seed, Domain.BID, network, encode(bid)))
+
+
 def sign_vote(seed: bytes, network: NetworkId, vote: Vote) -> SignedVote:
     """Sign with the voter's Ed25519 seed (32 bytes)."""
     return SignedVote(vote, signing.sign(seed, Domain.LOG_VOTE, network, encode(vote)))
@@ -406,6 +530,12 @@ def transfer_is_signed(network: NetworkId, signed: SignedTransfer) -> bool:
     return signing.verify(
         transfer.sender, Domain.TRANSFER, network, encode(transfer), signed.signature
     )
+
+
+def bid_is_signed(network: NetworkId, signed: SignedBid) -> bool:
+    """Whether the prover signed this bid for this network."""
+    bid = signed.bid
+    return signing.verify(bid.prover, Domain.BID, network, encode(bid), signed.signature)
 
 
 def vote_is_signed(network: NetworkId, signed: SignedVote) -> bool:

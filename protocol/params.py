@@ -74,6 +74,12 @@ class NetworkParameters:
     :ivar operation_fee: paid to the log proposer by the sender of an operation that is not free.
     :ivar equivocation_penalty: share of the log stake that is burned for signing two things for one
         slot.
+    :ivar invalid_proof_penalty: share of the prover stake that is burned for a signed record whose
+        bytes do not prove it.
+    :ivar block_reward: paid for every settled block beside its fees, as long as the treasury lasts.
+    :ivar treasury: what block rewards are paid from, all there will ever be.
+    :ivar mev: what ordering a block is worth to its sequencer beyond fees. An input of experiments:
+        it is stated, never measured, and no money moves for it.
     :ivar max_bodies_per_log_block: most operations with bodies to be checked (reveals, records) in
         one log block.
     """
@@ -85,6 +91,10 @@ class NetworkParameters:
     epoch_ticks: Tick
     operation_fee: Amount
     equivocation_penalty: BasisPoints
+    invalid_proof_penalty: BasisPoints
+    block_reward: Amount
+    treasury: Amount
+    mev: Amount
     max_operations_per_log_block: Count
     max_bodies_per_log_block: Count
 
@@ -150,7 +160,8 @@ def check_genesis(genesis: Genesis) -> None:
     _agree(any(one.sequencer_stake for one in genesis.accounts), "somebody has sequencer stake")
     keys = [one.account for one in genesis.rollup]
     _agree(len(set(keys)) == len(keys), "no rollup account stands twice")
-    supply = genesis.rollup_total + sum(
+    supply = genesis.rollup_total + parameters.treasury
+    supply += sum(
         one.balance + one.log_stake + one.prover_stake + one.sequencer_stake
         for one in genesis.accounts
     )

@@ -10,7 +10,9 @@ Contract of both:
 - A rule object holds its parameters and all its state, and changes it only inside the calls below,
   made by ``protocol.machine`` in this order for every finalised log block: ``on_tick`` of the
   proving rule, then of the sequencing rule; ``on_operation`` for each operation in order;
-  ``on_block_end`` of the sequencing rule, then of the proving rule.
+  ``on_block_end`` of the sequencing rule, then of the proving rule; ``settle`` of the proving rule,
+  then of the sequencing rule, for each job that is to be settled.
+- Each rule has its own state and sees of the other what the frame passes on.
 - ``on_operation`` either takes effect or raises :class:`~protocol.errors.Refused` *before it
   changed anything*.
 - Everything is a function of what was passed in: no clock, no randomness but the frame's beacon, no
@@ -28,7 +30,7 @@ from enum import Enum
 from typing import Any, ClassVar, Protocol, TypeAlias
 
 from protocol.events import Event, PoolMember
-from protocol.ledger import Ledger
+from protocol.ledger import Ledger, Pocket
 from protocol.messages import JobHeader, Operation, Payload
 from protocol.types import (
     Account,
@@ -75,6 +77,11 @@ class Job:
     opened_at: Tick
     is_proven: bool = False
 
+    @property
+    def parent(self) -> JobId:
+        """The job that its block builds on."""
+        return self.header.content.parent
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
@@ -83,17 +90,27 @@ class Frame:
     :ivar moment: where in the log the call happens.
     :ivar network: id of the network, for digests and signatures.
     :ivar ledger: all money; moves are conserved by construction.
-    :ivar jobs: open jobs, oldest first; each is built on the one before it or on the last settled
-        one.
+    :ivar jobs: open jobs, oldest first; each is built on another open one or on the last settled
+        one. Those with the same parent are rivals: one of them can be settled at most.
     :ivar vrf_keys: VRF key of each account that registered one.
     :ivar epoch_seed: randomness of the epoch, older than anything decided now.
     :ivar emit: appends an event to the story of this block.
     :ivar open_job: opens a job for a sealed block (sequencing rules only).
     :ivar job_is_proven: tells that a job's root is recorded (proving rules only).
     :ivar void_job: voids a job and all jobs built on it (sequencing rules only).
+    :ivar settle_backup: a block that came with its proof is the next settled one (sequencing rules
+        only): ``(header, prover)``.
+    :ivar mev: what ordering a block is worth to its sequencer beyond fees, as the genesis states.
     :ivar pool: the provers that can be elected now, from the proving rule.
     :ivar latest: tick by which the proving rule will have let somebody prove the job, from the
         proving rule.
+    :ivar gave_up: whether nobody has a right to prove the job any more, from the proving rule.
+    :ivar is_committed: whether the proving rule knows who will prove the sequencer's block of the
+        round, from the proving rule.
+    :ivar compensate: pays what is recorded of a job that is about to be void out of a pocket, at
+        most the given amount, from the proving rule; returns what was paid.
+    :ivar may_award: whether the account's block of the round may still be promised to a prover,
+        from the sequencing rule.
     """
 
     moment: Moment
@@ -106,8 +123,14 @@ class Frame:
     open_job: Callable[[JobHeader, tuple[PoolMember, ...]], JobId]
     job_is_proven: Callable[[JobId], None]
     void_job: Callable[[JobId], None]
+    settle_backup: Callable[[JobHeader, Account], None]
+    mev: Amount
     pool: Callable[[], tuple[PoolMember, ...]]
     latest: Callable[[JobId], Tick]
+    gave_up: Callable[[JobId], bool]
+    is_committed: Callable[[Round, Account], bool]
+    compensate: Callable[[Job, Pocket, Amount], Amount]
+    may_award: Callable[[Round, Account], bool]
 
 
 class Stage(Enum):
@@ -222,8 +245,17 @@ class SequencingRule(Rule, Protocol):
     def combines_with(self, proving: ProvingRule) -> str | None:
         """None, or a sentence that says why this rule makes no sense with that proving rule."""
 
-    def settle(self, frame: Frame, job: Job, escrowed: Amount) -> Amount:
-        """Pay the sequencing side out of the job's escrow. Returns what remains for provers."""
+    def next_settled(self, jobs: Mapping[JobId, Job]) -> JobId | None:
+        """The open job that is settled next, if one is ready; its rivals are void then."""
+
+    def may_award(self, round: Round, account: Account) -> bool:
+        """Whether the account's block of the round may still be promised to a prover."""
+
+    def share(self, job: Job, income: Amount) -> Amount:
+        """What of a job's income its block promised to provers."""
+
+    def settle(self, frame: Frame, job: Job, rest: Amount) -> None:
+        """Pay ``rest`` of the job's escrow, all that is left, to the sequencing side."""
 
 
 class ProvingRule(Rule, Protocol):
@@ -257,5 +289,23 @@ class ProvingRule(Rule, Protocol):
         while finality stands still.
         """
 
-    def settle(self, frame: Frame, job: Job, share: Amount) -> None:
-        """Pay ``share`` of the job's escrow, all of it, to provers or to the burn."""
+    def gave_up(self, job: JobId) -> bool:
+        """Whether nobody has a right to prove the open job any more."""
+
+    def is_committed(self, round: Round, sequencer: Account) -> bool:
+        """Whether it is known who will prove the sequencer's block of the round."""
+
+    def job(self, job: JobId) -> Job | None:
+        """A job of which something can still be said: it is open, or there are claims to come."""
+
+    def settle(self, frame: Frame, job: Job, share: Amount) -> Amount:
+        """Pay at most ``share`` of the job's escrow to provers, to the burn, or into a reserve.
+
+        Returns what is left of it, for the sequencing side.
+        """
+
+    def compensate(self, frame: Frame, job: Job, purse: Pocket, budget: Amount) -> Amount:
+        """The job is about to be void: pay for what is recorded of it out of ``purse``.
+
+        At most ``budget``; returns what was paid.
+        """

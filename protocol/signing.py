@@ -46,6 +46,7 @@ class Domain(Enum):
     LOG_VOTE = b"provnet/log-vote/1"
     TRANSFER = b"provnet/transfer/1"
     ANNOUNCEMENT = b"provnet/announcement/1"
+    BID = b"provnet/bid/1"
 
 
 def digest(tag: bytes, *parts: bytes) -> Digest:

@@ -65,7 +65,7 @@ from protocol.events import (
     TakenOver,
     WindowStarted,
 )
-from protocol.ledger import BURNED, Cause, Moved, balance, escrow, prover_stake
+from protocol.ledger import BURNED, Cause, Moved, Pocket, balance, escrow, prover_stake
 from protocol.messages import Intent, Operation, Payload, ProofRecord
 from protocol.rules import Frame, Job, ProvingDuty, Stage
 from protocol.signing import digest
@@ -79,6 +79,7 @@ from protocol.types import (
     Count,
     JobId,
     OperationHash,
+    Round,
     Stake,
     Tick,
     TreeIndex,
@@ -442,7 +443,24 @@ class Elected:
             )
         return below
 
-    def settle(self, frame: Frame, job: Job, share: Amount) -> None:
+    def gave_up(self, job: JobId) -> bool:
+        """Never: at last anybody may prove."""
+        return False
+
+    def is_committed(self, round: Round, sequencer: Account) -> bool:
+        """Always: the beacon decides, and nobody can decline to be elected."""
+        return True
+
+    def job(self, job: JobId) -> Job | None:
+        """An open job."""
+        progress = self._progress.get(job)
+        return None if progress is None else progress.job
+
+    def compensate(self, frame: Frame, job: Job, purse: Pocket, budget: Amount) -> Amount:
+        """Nothing is paid for a void job."""
+        return Amount(0)
+
+    def settle(self, frame: Frame, job: Job, share: Amount) -> Amount:
         """Pay each tree node, burn what nobody earned."""
         progress, purse, left = self._progress[job.id], escrow(job.id), share
         for index, place in progress.places.items():
@@ -455,6 +473,7 @@ class Elected:
             frame.ledger.move(Moved(purse, target, earned, cause, job.id, place=index))
             frame.ledger.move(Moved(purse, BURNED, failed, Cause.FAILED_SHARE, job.id, place=index))
         frame.ledger.move(Moved(purse, BURNED, left, Cause.ROUNDING, job.id))
+        return Amount(0)
 
     def needs_ticks(self) -> bool:
         """A right is running."""

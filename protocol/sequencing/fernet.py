@@ -40,7 +40,7 @@ split of s against all others' t wins as if its draw were multiplied by (1+s)/(1
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -53,6 +53,7 @@ from protocol.events import (
     PoolMember,
     RoundOpened,
     RoundSkipped,
+    Skip,
 )
 from protocol.ledger import VAULT, Cause, Moved, balance, escrow, sequencer_stake
 from protocol.messages import (
@@ -267,26 +268,40 @@ class Fernet:
         phase = self._state.phase
         if not isinstance(phase, Revealing) or frame.moment.tick < phase.ends:
             return
-        if phase.content is not None and phase.content.parent == self.head[0]:
-            self._open(frame, phase, phase.content)
+        if phase.content is None:
+            frame.emit(RoundSkipped(self._state.round, phase.leader.sequencer, Skip.NOT_REVEALED))
+        elif phase.content.parent != self.head[0]:
+            frame.emit(RoundSkipped(self._state.round, phase.leader.sequencer, Skip.PARENT_FELL))
         else:
-            frame.emit(RoundSkipped(self._state.round, phase.leader.sequencer))
+            self._open(frame, phase, phase.content)
         self._state.phase = None
         self._state.round = Round(self._state.round + 1)
 
-    def settle(self, frame: Frame, job: Job, escrowed: Amount) -> Amount:
-        """The sequencer gets what it did not promise to provers."""
-        share = Amount(escrowed * job.header.fee_split // FULL_SHARE)
+    def next_settled(self, jobs: Mapping[JobId, Job]) -> JobId | None:
+        """The oldest job, once it is proven."""
+        oldest = next(iter(jobs.values()), None)
+        return oldest.id if oldest is not None and oldest.is_proven else None
+
+    def may_award(self, round: Round, account: Account) -> bool:
+        """The leader may, until its job opens."""
+        state, phase = self._state, self._state.phase
+        return (
+            isinstance(phase, Revealing)
+            and round == state.round
+            and account == phase.leader.sequencer
+        )
+
+    def share(self, job: Job, income: Amount) -> Amount:
+        """``fee_split`` of it."""
+        return Amount(income * job.header.fee_split // FULL_SHARE)
+
+    def settle(self, frame: Frame, job: Job, rest: Amount) -> None:
+        """The sequencer gets what it did not promise to provers, and what they left."""
         frame.ledger.move(
             Moved(
-                escrow(job.id),
-                balance(job.header.sequencer),
-                Amount(escrowed - share),
-                Cause.SEQUENCER_SHARE,
-                job.id,
+                escrow(job.id), balance(job.header.sequencer), rest, Cause.SEQUENCER_SHARE, job.id
             )
         )
-        return share
 
     def on_job_closed(self, frame: Frame, job: Job, *, settled: bool) -> None:
         """The settled job becomes the base of the chain; a void one leaves it."""

@@ -140,6 +140,7 @@ class MoneyOracle(Oracle):
             self.pockets[Pocket(PocketKind.PROVER_STAKE, one.account)] = one.prover_stake
             self.pockets[Pocket(PocketKind.SEQUENCER_STAKE, one.account)] = one.sequencer_stake
         vault = Pocket(PocketKind.ROLLUP_VAULT, b"")
+        self.pockets[Pocket(PocketKind.TREASURY, b"")] = scenario.treasury
         self.pockets[vault] = sum(one.balance for one in genesis.rollup)
         self.supply = self.pockets.total()
 

@@ -87,6 +87,9 @@ class Scenario:
     epoch_ticks: int = 16
     operation_fee: int = 10
     penalty: int = 5_000
+    block_reward: int = 0
+    treasury: int = 0
+    mev: int = 0
     balance: int = 1_000
     rollup: int = 100_000
 
@@ -116,6 +119,10 @@ class Scenario:
                 epoch_ticks=Tick(self.epoch_ticks),
                 operation_fee=Amount(self.operation_fee),
                 equivocation_penalty=BasisPoints(self.penalty),
+                invalid_proof_penalty=BasisPoints(self.penalty),
+                block_reward=Amount(self.block_reward),
+                treasury=Amount(self.treasury),
+                mev=Amount(self.mev),
                 max_operations_per_log_block=Count(1_000),
                 max_bodies_per_log_block=Count(1_000),
             ),

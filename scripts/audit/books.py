@@ -125,6 +125,8 @@ class Audit:
                 return self._fernet.take_reveal(moment, sender, payload, self._vault)
             case VoteEvidence() | ProposalEvidence() as payload:
                 return self._punish(moment, payload)
+            case _:
+                return False
 
     def _punish(self, moment: Moment, payload: VoteEvidence | ProposalEvidence) -> bool:
         try:

@@ -5,16 +5,21 @@ so that the number of provers never changes the quorum. One validator also sends
 
 Windows follow from what proving costs on this machine: all nodes share its cores, so the leaves of
 two open jobs may have to wait for each other, and for whatever else the machine is busy with when
-the testnet starts.
+the testnet starts. They are set where the chosen rule declares such a parameter, and give way to
+what the person at the terminal set.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import Final
 
 from protocol import tree, vrf
+from protocol.errors import Refused
 from protocol.ordering.validators import Identity
 from protocol.params import (
     BACKENDS,
@@ -25,12 +30,15 @@ from protocol.params import (
     RollupAccount,
     RuleChoice,
     Setting,
+    format_genesis,
+    parse_genesis,
 )
 from protocol.proving.elected import Elected
 from protocol.sequencing.fernet import Fernet
 from protocol.signing import digest, public_key
 from protocol.types import Amount, BasisPoints, Count, Milliseconds, Stake, Tick
 from scripts.configuration import (
+    ConfigurationError,
     NodeConfiguration,
     ProverConfiguration,
     SequencerConfiguration,
@@ -38,6 +46,7 @@ from scripts.configuration import (
     derive_identity,
 )
 from scripts.node import traffic_keys
+from scripts.rules import NETWORK, checked, choose, find_rule, network_kind, parse_sets, refuse_pair
 
 PROOF_CORE_MS: Final = 6_500
 """Time of a leaf or a merge on one core of a modest server, in milliseconds."""
@@ -72,6 +81,9 @@ TRAFFIC_ACCOUNTS: Final = 16
 SEQUENCERS: Final = 2
 """Validators that also sequence."""
 
+RULES: Final = "rules"
+"""Folder beside the genesis that holds rules from files of one's own."""
+
 START_MS: Final = 4_000
 """Time from launch to the first slot, beside that for each node."""
 
@@ -84,6 +96,11 @@ class Wish:
     """What the person at the terminal asked for.
 
     :ivar slot_ms: 0 lets the plan decide.
+    :ivar sequencing: short name of a rule, or ``path.py:Class`` from the working directory.
+    :ivar proving: the same of the other rule.
+    :ivar sets: settings as ``PART.NAME=VALUE``.
+    :ivar leaf_ms: declared time of a leaf; of the modelled backend only. None: the usual.
+    :ivar merge_ms: the same of a merge.
     """
 
     validators: int = 4
@@ -93,6 +110,11 @@ class Wish:
     slot_ms: int = 0
     backend: str = "plonky2"
     seed: str = "provnet"
+    sequencing: str = Fernet.name
+    proving: str = Elected.name
+    sets: tuple[str, ...] = ()
+    leaf_ms: int | None = None
+    merge_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,16 +132,26 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A testnet before it starts; the genesis time is still to be set."""
+    """A testnet before it starts; the genesis time is still to be set.
+
+    :ivar rule_files: files of rules that stand beside the genesis, in :data:`RULES`.
+    """
 
     wish: Wish
     members: tuple[Member, ...]
     genesis: Genesis
+    rule_files: tuple[Path, ...] = ()
 
     def starting_at(self, time_ms: int) -> Plan:
         """The same plan with a genesis time."""
         network = replace(self.genesis.network, genesis_time_ms=Milliseconds(time_ms))
         return replace(self, genesis=replace(self.genesis, network=network))
+
+    def copy_rules(self, run: Path) -> None:
+        """Put the files of rules where the genesis names them."""
+        for path in self.rule_files:
+            (run / RULES).mkdir(exist_ok=True)
+            shutil.copyfile(path, run / RULES / path.name)
 
     @property
     def start_ms(self) -> int:
@@ -133,11 +165,29 @@ class Plan:
 
 
 def make_plan(wish: Wish) -> Plan:
-    """Members and genesis for a wish."""
+    """Members and genesis for a wish.
+
+    :raises ConfigurationError: for a rule or a setting that is not there or does not fit.
+    """
     validators = [_member(wish, f"validator-{at + 1}", at) for at in range(wish.validators)]
     provers = [_member(wish, f"prover-{at + 1}", None) for at in range(wish.provers)]
     members = (*validators, *provers)
-    return Plan(wish, members, _genesis(wish, members))
+    genesis = _genesis(wish, members)
+    try:
+        parse_genesis(format_genesis(genesis))
+    except Refused as refusal:
+        raise ConfigurationError(str(refusal), "mend what is given with --set") from None
+    return Plan(wish, members, genesis, _rule_files(wish))
+
+
+def _rule_files(wish: Wish) -> tuple[Path, ...]:
+    paths = [Path(name.rpartition(":")[0]) for name in (wish.sequencing, wish.proving)]
+    own = tuple(dict.fromkeys(path.resolve() for path in paths if path.name))
+    if len({path.name for path in own}) < len(own):
+        raise ConfigurationError(
+            f"two files of rules are named {own[0].name}", "give one of them another name"
+        )
+    return own
 
 
 def _member(wish: Wish, name: str, validator: int | None) -> Member:
@@ -155,7 +205,7 @@ def _member(wish: Wish, name: str, validator: int | None) -> Member:
         traffic = TrafficConfiguration(accounts=TRAFFIC_ACCOUNTS, seed=wish.seed)
         configuration = replace(configuration, traffic=traffic)
     if validator is None:
-        prover = ProverConfiguration(cores=os.cpu_count() or 1, sharers=wish.provers)
+        prover = _prover(wish)
         configuration = replace(configuration, prover=prover)
     return Member(
         name=name,
@@ -168,23 +218,46 @@ def _member(wish: Wish, name: str, validator: int | None) -> Member:
     )
 
 
-def _genesis(wish: Wish, members: tuple[Member, ...]) -> Genesis:
-    slot_ms = wish.slot_ms or max(SLOT_MS_MIN, SLOT_MS_PER_NODE * len(members))
-    network = NetworkParameters(
+def _prover(wish: Wish) -> ProverConfiguration:
+    prover = ProverConfiguration(cores=os.cpu_count() or 1, sharers=wish.provers)
+    if wish.leaf_ms is not None:
+        prover = replace(prover, leaf_ms=wish.leaf_ms)
+    if wish.merge_ms is not None:
+        prover = replace(prover, merge_ms=wish.merge_ms)
+    return prover
+
+
+def network_defaults(backend: str, slot_ms: int) -> NetworkParameters:
+    """What every rule of a testnet shares, before anything is set."""
+    return NetworkParameters(
         name="testnet",
-        backend=wish.backend,
+        backend=backend,
         genesis_time_ms=Milliseconds(0),
         slot_ms=Milliseconds(slot_ms),
         epoch_ticks=Tick(128),
         operation_fee=Amount(100),
         equivocation_penalty=BasisPoints(10_000),
+        invalid_proof_penalty=BasisPoints(10_000),
+        block_reward=Amount(0),
+        treasury=Amount(0),
+        mev=Amount(0),
         max_operations_per_log_block=Count(64),
         max_bodies_per_log_block=Count(8),
     )
+
+
+def _genesis(wish: Wish, members: tuple[Member, ...]) -> Genesis:
+    slot_ms = wish.slot_ms or max(SLOT_MS_MIN, SLOT_MS_PER_NODE * len(members))
+    sets = parse_sets(wish.sets)
+    network = network_defaults(wish.backend, slot_ms)
+    common = checked(NETWORK, "the network", network_kind(network), sets[NETWORK])
+    sequencing = _choice(wish, "sequencing", wish.sequencing, sets, slot_ms)
+    proving = _choice(wish, "proving", wish.proving, sets, slot_ms)
+    refuse_pair(sequencing, proving, Path())
     return Genesis(
-        network=network,
-        sequencing=RuleChoice(Fernet.name, ()),
-        proving=RuleChoice(Elected.name, _windows(wish, slot_ms)),
+        network=replace(network, **asdict(common)),
+        sequencing=replace(sequencing, name=_beside_genesis(sequencing.name)),
+        proving=replace(proving, name=_beside_genesis(proving.name)),
         accounts=tuple(
             GenesisAccount(
                 name=one.name,
@@ -204,14 +277,38 @@ def _genesis(wish: Wish, members: tuple[Member, ...]) -> Genesis:
     )
 
 
-def _windows(wish: Wish, slot_ms: int) -> tuple[Setting, ...]:
-    """Windows into which the widest layers of all jobs that may be open fit together."""
+def _choice(
+    wish: Wish, part: str, name: str, sets: Mapping[str, tuple[Setting, ...]], slot_ms: int
+) -> RuleChoice:
+    """A rule with what was set, and what the machine needs of what was not."""
+    declared = {one.name for one in fields(find_rule(part, name, Path()).parameters_type)}
+    needs = {
+        need: str(ticks)
+        for need, ticks in window_needs(wish, slot_ms).items()
+        if need in declared - {one.name for one in sets[part]}
+    }
+    needed = tuple(Setting(need, ticks) for need, ticks in needs.items())
+    return choose(part, name, (*sets[part], *needed), Path())
+
+
+def _beside_genesis(name: str) -> str:
+    path, colon, class_name = name.rpartition(":")
+    return f"{RULES}/{Path(path).name}:{class_name}" if colon else name
+
+
+def window_needs(wish: Wish, slot_ms: int) -> dict[str, int]:
+    """Ticks that proving needs on this machine, by the names under which rules declare them.
+
+    The widest layers of all jobs that may be open have to fit into a window together.
+    """
     is_modelled = wish.backend == MODELLED
+    prover = _prover(wish)
+    proof_ms = max(prover.leaf_ms, prover.merge_ms) if is_modelled else PROOF_CORE_MS
     cores = max(1, wish.provers if is_modelled else min(os.cpu_count() or 1, wish.provers))
     busy = 100 if is_modelled else busy_percent()
-    wall_ms = OPEN_JOBS * -(-wish.leaves // cores) * PROOF_CORE_MS * busy // 100
+    wall_ms = OPEN_JOBS * -(-wish.leaves // cores) * proof_ms * busy // 100
     ticks = WINDOW_SLACK_TICKS + -(-wall_ms // slot_ms)
-    return tuple(Setting(name, str(ticks)) for name in ("leaf_window_ticks", "merge_window_ticks"))
+    return {"leaf_window_ticks": ticks, "merge_window_ticks": ticks}
 
 
 def busy_percent() -> int:
@@ -230,6 +327,8 @@ def is_possible(wish: Wish) -> str | None:
         return "a slot has at least 200 milliseconds"
     if wish.backend not in BACKENDS:
         return f"the backend is one of {', '.join(BACKENDS)}"
+    if wish.backend != MODELLED and (wish.leaf_ms, wish.merge_ms) != (None, None):
+        return "times of proofs are declared for the modelled backend only"
     if wish.provers == 0:
         return "without a prover no block is ever proven"
     return None

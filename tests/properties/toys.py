@@ -100,8 +100,17 @@ class FirstCome(Toy):
             (),
         )
 
-    def settle(self, frame, job, escrowed):
-        return escrowed
+    def next_settled(self, jobs):
+        return next((job.id for job in jobs.values() if job.is_proven), None)
+
+    def may_award(self, round, account):
+        return False
+
+    def share(self, job, income):
+        return income
+
+    def settle(self, frame, job, rest):
+        assert rest == 0
 
     def on_job_closed(self, frame, job, *, settled):
         self.is_busy = False
@@ -177,6 +186,19 @@ class Anybody(Toy):
             )
         left = frame.ledger.holds(escrow(job.id))
         frame.ledger.move(Moved(escrow(job.id), BURNED, left, Cause.ROUNDING, job.id))
+        return Amount(0)
+
+    def gave_up(self, job):
+        return False
+
+    def is_committed(self, round, sequencer):
+        return True
+
+    def job(self, job):
+        return None
+
+    def compensate(self, frame, job, purse, budget):
+        return Amount(0)
 
     def on_job_closed(self, frame, job, *, settled):
         del self.records[job.id]

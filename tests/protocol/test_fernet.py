@@ -18,6 +18,7 @@ from protocol.events import (
     PoolMember,
     RoundOpened,
     RoundSkipped,
+    Skip,
 )
 from protocol.ledger import VAULT, Cause, Moved
 from protocol.messages import (
@@ -318,7 +319,7 @@ def test_3_without_a_reveal_the_round_is_skipped_and_the_next_builds_on_the_same
     world = network()
     leader = elected(world)
     skipped = until(RoundSkipped, world)
-    assert skipped == RoundSkipped(Round(0), leader.leader)
+    assert skipped == RoundSkipped(Round(0), leader.leader, Skip.NOT_REVEALED)
     assert world.tick == leader.reveal_ends
     assert duty(world, "s0") == CommitDuty(
         Round(1), lot(world.machine.epoch_seed, Round(1)), NO_JOB, GENESIS_ROOT

@@ -78,6 +78,7 @@ def test_domains_are_the_ones_agreed():
         b"provnet/log-vote/1",
         b"provnet/transfer/1",
         b"provnet/announcement/1",
+        b"provnet/bid/1",
     }
 
 

@@ -44,6 +44,8 @@ def filler(place: str) -> bytes:
 
 def example(hint: Any, place: str) -> Any:
     """The value of type ``hint`` for a place."""
+    if hint is bool:
+        return filler(place)[0] % 2 == 1
     if hint in BOUNDS:
         return int.from_bytes(filler(place)[:8], "little") % (BOUNDS[hint] + 1)
     if hint in LENGTHS:
@@ -100,6 +102,7 @@ def identities(made: dict[str, Any]) -> dict[str, bytes]:
             made["BlockContent"], Salt(filler("salt")[:32])
         ),
         "transfer_hash": transfer_hash(made["Transfer"]),
+        "sign_bid": messages.sign_bid(SEED, NETWORK, made["Bid"]).signature,
         "sign_vote": messages.sign_vote(SEED, NETWORK, made["Vote"]).signature,
         "sign_header": messages.sign_header(SEED, NETWORK, made["LogHeader"]).signature,
         "sign_transfer": messages.sign_transfer(SEED, NETWORK, made["Transfer"]).signature,
