@@ -32,9 +32,9 @@ from protocol.messages import (
     operation_hash,
 )
 from protocol.params import network_id
-from protocol.registry import build_machine
 from protocol.types import Account, BodyHash, Claim, JobId, Tick, TreeIndex
 from prover.backend import BackendMissing
+from scripts.configuration import ConfigurationError
 from scripts.folder import (
     BLOCKS,
     LOG,
@@ -44,6 +44,7 @@ from scripts.folder import (
     load_genesis,
     log_bytes,
 )
+from scripts.rules import machine_of
 
 STORE: Final = "store.sqlite"
 """Name of a node's store in its folder."""
@@ -85,7 +86,14 @@ def export_run(run: Path, node_folder: Path) -> ExportReport:
     """
     try:
         return _export(run, node_folder)
-    except (RunUnreadable, StoreError, Refused, BackendMissing, OSError) as failure:
+    except (
+        RunUnreadable,
+        StoreError,
+        Refused,
+        BackendMissing,
+        ConfigurationError,
+        OSError,
+    ) as failure:
         raise ExportFailed(f"cannot export {node_folder}: {failure}") from failure
 
 
@@ -100,7 +108,7 @@ def _export(run: Path, node_folder: Path) -> ExportReport:
         final = check_log(genesis, certified)
         if len(final) < store.final_height():
             raise ExportFailed(f"{path} does not show that height {len(final) + 1} is final")
-        history = _History(build_machine(genesis, root))
+        history = _History(machine_of(genesis, root, run))
         for block in final:
             history.apply(block)
         blocks = [_block(store, job, history.jobs[job]) for job in history.settled]

@@ -36,6 +36,26 @@ def launch_testnet(
     seed: Annotated[
         str, typer.Option(help="Text that keys and transfers follow from.")
     ] = "provnet",
+    sequencing: Annotated[
+        str, typer.Option(help="Sequencing rule, or path.py:Class. See: provnet rules.")
+    ] = "fernet",
+    proving: Annotated[
+        str, typer.Option(help="Proving rule, or path.py:Class. See: provnet rules.")
+    ] = "elected",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="RULE.NAME=VALUE: a parameter of the sequencing or proving rule, or of the "
+            "network. May be given more than once.",
+        ),
+    ] = None,
+    leaf_ms: Annotated[
+        int | None, typer.Option(min=0, help="Time of a modelled leaf; modelled backend only.")
+    ] = None,
+    merge_ms: Annotated[
+        int | None, typer.Option(min=0, help="Time of a modelled merge; modelled backend only.")
+    ] = None,
     kill: Annotated[
         list[str] | None,
         typer.Option(
@@ -55,9 +75,38 @@ def launch_testnet(
     from scripts.launcher.command import run
     from scripts.launcher.plan import Wish
 
-    wish = Wish(validators, provers, leaves, blocks, slot_ms, backend, seed)
+    wish = Wish(
+        validators,
+        provers,
+        leaves,
+        blocks,
+        slot_ms,
+        backend,
+        seed,
+        sequencing=sequencing,
+        proving=proving,
+        sets=tuple(settings or ()),
+        leaf_ms=leaf_ms,
+        merge_ms=merge_ms,
+    )
     code = run(wish, tuple(kill or ()), restart, out, keep_running=keep_running)
     raise typer.Exit(code)
+
+
+@application.command()
+def rules(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Rules to show; default: all there are.")
+    ] = None,
+) -> None:
+    """List the rules with their parameters, defaults and what they say of themselves."""
+    from rich.console import Console
+
+    from scripts.launcher.plan import SLOT_MS_MIN, network_defaults
+    from scripts.rules import show_rules
+
+    defaults = network_defaults("plonky2", SLOT_MS_MIN)
+    show_rules(Console(highlight=False), names or (), defaults)
 
 
 @application.command()

@@ -39,7 +39,6 @@ from protocol.ordering.streamlet import SignedSlots
 from protocol.ordering.validators import Identity
 from protocol.params import MODELLED, Genesis, network_id, parse_genesis
 from protocol.ports import RollupState
-from protocol.registry import build_machine
 from protocol.replica import Replica
 from protocol.signing import digest
 from protocol.types import (
@@ -61,6 +60,7 @@ from scripts.configuration import (
     load_identity,
 )
 from scripts.records import plain, record, record_of, write_json
+from scripts.rules import machine_of
 from sequencer.agent import SequencerAgent, SequencerSettings
 from sequencer.traffic import Traffic
 from sequencer.traffic_agent import TrafficAgent
@@ -180,7 +180,8 @@ async def _run_node(path: Path, stop_with_input: bool, follow: Follow) -> None:
     events = EventLog(folder / "events.jsonl", clock)
     events.stage("reading the configuration", process=os.getpid())
     identity = load_identity(folder / configuration.keys)
-    genesis = parse_genesis((folder / configuration.genesis).read_text())
+    genesis_path = folder / configuration.genesis
+    genesis = parse_genesis(genesis_path.read_text())
     network = network_id(genesis)
     # 2. backend
     events.stage("loading the proof system")
@@ -203,7 +204,9 @@ async def _run_node(path: Path, stop_with_input: bool, follow: Follow) -> None:
             # 6. node
             node = Node(
                 NodeParts(
-                    replica=make_replica(genesis, genesis_state, identity, store),
+                    replica=make_replica(
+                        genesis, genesis_state, identity, store, genesis_path.parent
+                    ),
                     network=host,
                     store=store,
                     journal=journal,
@@ -277,13 +280,20 @@ def make_book(path: Path, configuration: NodeConfiguration) -> AddressBook:
 
 
 def make_replica(
-    genesis: Genesis, genesis_state: RollupState, identity: Identity, store: Store
+    genesis: Genesis,
+    genesis_state: RollupState,
+    identity: Identity,
+    store: Store,
+    rules: Path = Path(),
 ) -> Replica:
-    """A replica at the genesis that knows the slots in which it last signed something."""
+    """A replica at the genesis that knows the slots in which it last signed something.
+
+    :param rules: where paths of rules in files count from.
+    """
     signed = SignedSlots(
         Slot(store.own_latest("proposal") or 0), Slot(store.own_latest("vote") or 0)
     )
-    return Replica(build_machine(genesis, genesis_state.root), identity, signed)
+    return Replica(machine_of(genesis, genesis_state.root, rules), identity, signed)
 
 
 def make_agents(

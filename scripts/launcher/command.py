@@ -9,6 +9,7 @@ import trio
 from rich.console import Console
 from rich.table import Table
 
+from scripts.configuration import ConfigurationError
 from scripts.launcher.faults import BadFault, Fault, check_faults
 from scripts.launcher.plan import Wish, is_possible, make_plan
 from scripts.launcher.summary import Verdict
@@ -33,16 +34,18 @@ def run(
 
     Returns the exit code: 0 only if every node agrees, money is conserved and all is proven.
     """
-    errors = Console(stderr=True, highlight=False)
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
     objection = is_possible(wish)
     if objection is not None:
         return _refuse(errors, objection, "run ./scripts/provnet testnet --help")
-    plan = make_plan(wish)
     try:
+        plan = make_plan(wish)
         faults = tuple(Fault.parse(text, plan) for text in kills)
         check_faults(faults, plan)
     except BadFault as failure:
         return _refuse(errors, str(failure), "run ./scripts/provnet testnet --help")
+    except ConfigurationError as failure:
+        return _refuse(errors, failure.sentence, failure.hint)
     try:
         folder = _folder(out)
         print(f"run folder: {folder}", flush=True)
@@ -70,8 +73,8 @@ def _say(sentence: str) -> None:
 
 
 def _refuse(errors: Console, sentence: str, hint: str) -> int:
-    errors.print(f"error: {sentence}")
-    errors.print(f"hint: {hint}")
+    errors.print(f"error: {sentence}", markup=False)
+    errors.print(f"hint: {hint}", markup=False)
     return 1
 
 

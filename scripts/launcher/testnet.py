@@ -89,6 +89,7 @@ async def run_testnet(order: Order, say: Say) -> Verdict:
     plan = order.plan.starting_at(now_ms + order.plan.start_ms)
     processes = {one.name: _prepare(order.run, one) for one in plan.members}
     (order.run / "genesis.toml").write_text(format_genesis(plan.genesis))
+    plan.copy_rules(order.run)
     with (order.run / "events.jsonl").open("w") as events:
         run = _Run(
             order=order,
