@@ -23,6 +23,7 @@ from typing import Final, Protocol, TypeVar
 
 import trio
 
+from p2p.limits import Size
 from p2p.store import Store
 from protocol import tree
 from protocol.agents import KnownProof
@@ -117,6 +118,20 @@ class Archive:
     def proofs(self, job: JobId, index: TreeIndex) -> tuple[KnownProof, ...]:
         """Valid proofs of a tree node, oldest first."""
         return tuple(self._proofs.get(job, {}).get(index, ()))
+
+    def sizes(self) -> dict[str, Size]:
+        """Entries of everything kept in memory, by name."""
+        return {
+            "states": Size(len(self._states)),
+            "blocks": Size(len(self._blocks)),
+            "executed": Size(len(self._executed)),
+            "proven_jobs": Size(len(self._proofs)),
+            "proofs": Size(
+                sum(len(found) for places in self._proofs.values() for found in places.values())
+            ),
+            "jobs_to_execute": Size(len(self._queue)),
+            "states_awaited": Size(len(self._state_known)),
+        }
 
     # --- jobs ---
 

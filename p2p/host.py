@@ -153,6 +153,16 @@ class LibP2PNetwork:
         peers = len(self._live())
         return replace(self._registry.statistics, peers=peers, addresses_known=len(self._book))
 
+    def sizes(self) -> dict[str, limits.Size]:
+        """Entries of what the network keeps in memory, by name; only while it runs."""
+        return {
+            "peers": limits.Size(len(self._live()), limits.CONNECTIONS_MAX),
+            "addresses": limits.Size(len(self._book), limits.ADDRESSES_MAX),
+            "seen_gossip": limits.Size(
+                self._pubsub.seen_messages.length(), limits.SEEN_MESSAGES_MAX
+            ),
+        }
+
     async def wait_for_peers(self, count: int) -> None:
         """Return once at least ``count`` peers are connected and hear our gossip."""
         while len(self._connected) < count:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from p2p.limits import Size
 from protocol.codec import decode
 from protocol.errors import Reason, Refused
 from protocol.messages import (
@@ -64,6 +65,11 @@ class Judges:
         self._deliver = deliver
         self._on_refusal = on_refusal
         self._seen: dict[bytes, None] = {}
+
+    @property
+    def seen(self) -> Size:
+        """Messages remembered by content."""
+        return Size(len(self._seen), SEEN_MAX)
 
     def of(self, topic: Topic) -> Judge:
         """The judge of one topic."""

@@ -5,7 +5,15 @@ A bound here is a promise to the operator: whatever peers send, memory, time and
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
+
+
+class Size(NamedTuple):
+    """How many entries a table has now, and the most it may have where it is bounded by itself."""
+
+    length: int
+    most: int | None = None
+
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB

@@ -33,6 +33,7 @@ import trio
 from p2p.archive import BODY_REQUEST, Archive, Offload
 from p2p.journal import Entry, Journal, Started
 from p2p.judges import Judges
+from p2p.limits import Size
 from p2p.store import Store
 from p2p.sync import BLOCKS_REQUEST, certified_from, decode_certified, encode_certified, tick_bytes
 from protocol.agents import (
@@ -91,7 +92,7 @@ from protocol.messages import (
     operation_hash,
 )
 from protocol.ports import Clock, Network, ProverBackend, RequestFailed, RollupState, Topic
-from protocol.replica import Replica
+from protocol.replica import PENDING_MAX, Replica
 from protocol.rollup import ExecutedBlock
 from protocol.types import Account, BodyHash, JobId, Milliseconds, Slot, TreeIndex
 
@@ -233,9 +234,9 @@ class Node:
         self._progress_slot = Slot(0)
         self._jobs_opened = 0
         self.refusals: Counter[tuple[str, str, str]] = Counter()
-        judges = Judges(parts.replica, self._deliver, self._on_refusal)
+        self._judges = Judges(parts.replica, self._deliver, self._on_refusal)
         for topic in Topic:
-            parts.network.join(topic, judges.of(topic))
+            parts.network.join(topic, self._judges.of(topic))
         parts.network.serve(BODY_REQUEST, self._archive.answer)
         parts.network.serve(BLOCKS_REQUEST, self._answer_blocks)
 
@@ -292,6 +293,19 @@ class Node:
     def replica(self) -> Replica:
         """The replica; for reading only."""
         return self._replica
+
+    def sizes(self) -> dict[str, Size]:
+        """Entries of everything that the node keeps in memory, by name."""
+        return {
+            "inbox": Size(self._receive.statistics().current_buffer_used, INBOX_MAX),
+            "pending_operations": Size(len(self._replica.pending()), PENDING_MAX),
+            "seen_messages": self._judges.seen,
+            "refusals": Size(len(self.refusals)),
+            "running_proofs": Size(len(self._running)),
+            "open_jobs": Size(len(self.machine.jobs)),
+            "pockets": Size(len(self.machine.ledger.pockets())),
+            **self._archive.sizes(),
+        }
 
     # --- running ---
 

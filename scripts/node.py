@@ -24,6 +24,7 @@ import trio
 
 from p2p.host import LibP2PNetwork
 from p2p.journal import Journal
+from p2p.limits import Size
 from p2p.node import (
     Node,
     NodeEvent,
@@ -59,11 +60,16 @@ from scripts.configuration import (
     load_configuration,
     load_identity,
 )
-from scripts.records import plain, record, record_of, write_json
+from scripts.records import plain, read_lines, record, record_of, write_json
 from scripts.rules import machine_of
+from scripts.statistics import PAUSE_S, measure
 from sequencer.agent import SequencerAgent, SequencerSettings
+from sequencer.mempool import TRANSFERS_MAX
 from sequencer.traffic import Traffic
 from sequencer.traffic_agent import TrafficAgent
+
+EVENTS: Final = "events.jsonl"
+"""Name of the file of what a node saw and did."""
 
 BOOK_PAUSE_S: Final = 10.0
 """Pause between two savings of the address book."""
@@ -105,6 +111,10 @@ class EventLog:
         """Tell how far the node has come."""
         self.write(record("Stage", self._clock.now_ms(), stage=sentence, **fields))
 
+    def tell(self, value: Any, **more: Any) -> None:
+        """Tell a dataclass value, with ``more`` fields that are plain already."""
+        self.write(record_of(value, self._clock.now_ms()) | more)
+
     def observe(self, event: NodeEvent) -> None:
         """Tell what the node did."""
         now_ms = self._clock.now_ms()
@@ -128,18 +138,6 @@ class EventLog:
                 operations=len(final.block.operations),
             )
         )
-
-
-class Digests:
-    """The state digest after every height, for the report."""
-
-    def __init__(self) -> None:
-        self.by_tick: dict[int, str] = {}
-
-    def observe(self, event: NodeEvent) -> None:
-        """Note a final block."""
-        if isinstance(event, BlockFinal):
-            self.by_tick[event.applied.tick] = event.applied.digest.hex()
 
 
 class Observers:
@@ -177,7 +175,7 @@ async def _run_node(path: Path, stop_with_input: bool, follow: Follow) -> None:
     # 1. configuration
     folder, clock = path.parent, SystemClock()
     configuration = load_configuration(path)
-    events = EventLog(folder / "events.jsonl", clock)
+    events = EventLog(folder / EVENTS, clock)
     events.stage("reading the configuration", process=os.getpid())
     identity = load_identity(folder / configuration.keys)
     genesis_path = folder / configuration.genesis
@@ -193,7 +191,8 @@ async def _run_node(path: Path, stop_with_input: bool, follow: Follow) -> None:
     listen = (configuration.listen_host, configuration.listen_port)
     host = LibP2PNetwork(identity.signing_seed, network, listen, book)
     # 4. observers
-    digests, stopping = Digests(), trio.CancelScope()
+    stopping = trio.CancelScope()
+    agents = make_agents(configuration, identity, genesis, backend)
     with (
         # 5. store
         Store(folder / "store.sqlite", network) as store,
@@ -213,10 +212,10 @@ async def _run_node(path: Path, stop_with_input: bool, follow: Follow) -> None:
                     backend=backend,
                     genesis_state=genesis_state,
                     clock=clock,
-                    agents=make_agents(configuration, identity, genesis, backend),
+                    agents=agents,
                     workshop=workshop,
                     offload=in_thread,
-                    observer=Observers((digests.observe, events.observe, follow(stopping.cancel))),
+                    observer=Observers((events.observe, follow(stopping.cancel))),
                 )
             )
             # 7. run
@@ -227,21 +226,28 @@ async def _run_node(path: Path, stop_with_input: bool, follow: Follow) -> None:
                         if stop_with_input:
                             nursery.start_soon(_stop_at_end_of_input, stopping)
                         nursery.start_soon(_tell_peers, host, events)
+                        nursery.start_soon(_tell_statistics, folder, node, host, agents, events)
                         nursery.start_soon(_save_book, book, book_path)
                         await node.run()
             book.save(book_path)
+        digests = digests_of(folder / EVENTS)
         write_json(folder / "report.json", report(configuration.name, node, digests))
         events.stage("stopped")
 
 
-def report(name: str, node: Node, digests: Digests) -> dict[str, Any]:
+def digests_of(path: Path) -> dict[int, str]:
+    """The state digest after every height, from what the node told."""
+    return {one["tick"]: one["digest"] for one in read_lines(path) if one["kind"] == "Final"}
+
+
+def report(name: str, node: Node, digests: dict[int, str]) -> dict[str, Any]:
     """What a node says about itself when it stops."""
     machine = node.machine
     return {
         "name": name,
         "account": node.account.hex(),
         "final_height": machine.tick,
-        "digests": digests.by_tick,
+        "digests": digests,
         "halted": node.replica.halted,
         "invariants_broken": list(machine.invariants()),
         "open_jobs": [job.hex() for job in machine.jobs],
@@ -385,6 +391,22 @@ async def _tell_peers(host: LibP2PNetwork, events: EventLog) -> None:
             events.stage("connected", peers=[plain(one) for one in peers])
             before = peers
         await trio.sleep(0.5)
+
+
+async def _tell_statistics(
+    folder: Path,
+    node: Node,
+    host: LibP2PNetwork,
+    agents: tuple[Agent, ...],
+    events: EventLog,
+) -> None:
+    while True:
+        sizes = {**node.sizes(), **host.sizes()}
+        for agent in agents:
+            if isinstance(agent, SequencerAgent) and agent.pool is not None:
+                sizes["waiting_transfers"] = Size(len(agent.pool), TRANSFERS_MAX)
+        events.tell(measure(folder), sizes={name: list(one) for name, one in sizes.items()})
+        await trio.sleep(PAUSE_S)
 
 
 async def _save_book(book: AddressBook, path: Path) -> None:
