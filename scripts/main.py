@@ -143,6 +143,25 @@ def verify(
 
 
 @application.command()
+def replay(
+    journal: Annotated[Path, typer.Argument(help="A stopped node's journal, or its folder.")],
+) -> None:
+    """Run a node's journal again and compare the outcome with what the node said and signed."""
+    from p2p.store import StoreError
+    from prover.backend import BackendMissing
+    from scripts.replay import ReplayFailed, replay_journal
+
+    try:
+        report = replay_journal(journal)
+    except (StoreError, BackendMissing, ReplayFailed) as failure:
+        typer.echo(f"error: {failure}", err=True)
+        raise typer.Exit(1) from None
+    for line in report.lines:
+        _say(line)
+    raise typer.Exit(0 if report.difference is None else 1)
+
+
+@application.command()
 def node(
     configuration: Annotated[Path, typer.Argument(help="The node's node.toml.")],
     stop_with_input: Annotated[
