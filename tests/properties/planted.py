@@ -254,21 +254,17 @@ FAULTS = (
         seed=3,
     ),
     Fault(
-        "lost escrow", MACHINE, "fees = job.header.fees\n", "fees = Amount(job.header.fees // 2)\n"
+        "lost escrow",
+        MACHINE,
+        "Moved(VAULT, purse, job.header.fees, Cause.PROVEN_FEES, job.id)",
+        "Moved(VAULT, purse, Amount(job.header.fees // 2), Cause.PROVEN_FEES, job.id)",
     ),
     Fault(
         "descendants of a void job stay",
         MACHINE,
-        "reversed(chain[chain.index(because) :])",
-        "[because]",
+        "for one in reversed(line):",
+        "for one in [doomed]:",
         seed=8,
-    ),
-    Fault(
-        "settled before its parent",
-        MACHINE,
-        "job = next(iter(self.jobs.values()))",
-        "job = list(self.jobs.values())[-1]",
-        seed=10,
     ),
     Fault(
         "a stale epoch seed",
