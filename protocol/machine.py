@@ -52,6 +52,7 @@ from protocol.ledger import (
     escrow,
     log_stake,
     prover_stake,
+    sequencer_stake,
 )
 from protocol.messages import (
     NO_JOB,
@@ -68,7 +69,7 @@ from protocol.messages import (
     vote_is_signed,
 )
 from protocol.params import Genesis, network_id
-from protocol.rules import Frame, Job, Moment, ProvingRule, SequencingRule
+from protocol.rules import Ask, Frame, Job, Moment, ProvingRule, SequencingRule
 from protocol.signing import digest
 from protocol.snapshot import snapshot_digest
 from protocol.types import (
@@ -195,6 +196,18 @@ class Machine:
                 return rule.earliest(operation.sender, operation.payload, ordered)
         return Tick(0)
 
+    def asks(self) -> tuple[Ask, ...]:
+        """The blocks that provers may bid for now, and what a bid must offer."""
+        asked = (
+            self.proving.ask(block, self._worth(block.sequencer), self.tick)
+            for block in self.sequencing.awaited()
+        )
+        return tuple(ask for ask in asked if ask is not None)
+
+    def _worth(self, sequencer: Account) -> Amount:
+        stake = self.ledger.holds(sequencer_stake(sequencer))
+        return Amount(stake + self.genesis.network.mev)
+
     def invariants(self) -> Iterator[str]:
         """A sentence for each property that does not hold; nothing when all is well."""
         if not self.ledger.is_conserved():
@@ -282,7 +295,7 @@ class Machine:
             compensate=lambda job, purse, budget: self.proving.compensate(
                 frame, job, purse, budget
             ),
-            may_award=self.sequencing.may_award,
+            awaited=self.sequencing.awaited,
         )
         return frame
 

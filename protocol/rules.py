@@ -37,6 +37,7 @@ from protocol.types import (
     Amount,
     Beacon,
     Claim,
+    Count,
     JobId,
     NetworkId,
     OperationHash,
@@ -66,6 +67,20 @@ class Moment:
     beacon: Beacon
     settled: Tick
     proposer: Account
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitedBlock:
+    """A block that may yet open as a job, and can be promised to a prover until it does.
+
+    :ivar until: last tick at which a promise can be ordered.
+    :ivar leaf_count: how many leaves it has; the most that it may have while it is hidden.
+    """
+
+    round: Round
+    sequencer: Account
+    until: Tick
+    leaf_count: Count
 
 
 @dataclass(slots=True)
@@ -109,8 +124,7 @@ class Frame:
         round, from the proving rule.
     :ivar compensate: pays what is recorded of a job that is about to be void out of a pocket, at
         most the given amount, from the proving rule; returns what was paid.
-    :ivar may_award: whether the account's block of the round may still be promised to a prover,
-        from the sequencing rule.
+    :ivar awaited: blocks that may yet open as jobs, from the sequencing rule.
     """
 
     moment: Moment
@@ -130,7 +144,7 @@ class Frame:
     gave_up: Callable[[JobId], bool]
     is_committed: Callable[[Round, Account], bool]
     compensate: Callable[[Job, Pocket, Amount], Amount]
-    may_award: Callable[[Round, Account], bool]
+    awaited: Callable[[], tuple[AwaitedBlock, ...]]
 
 
 class Stage(Enum):
@@ -158,6 +172,21 @@ class ProvingDuty:
     stage: Stage
     reward: Amount
     at_stake: Amount
+    work: Work
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What an account must offer in a bid to be promised a block.
+
+    :ivar bond: the least that it has to pledge, in micro-units.
+    :ivar ticks: time to prove the block, from finality of the job's opening.
+    :ivar work: compute units of the whole block, by its ``leaf_count``.
+    """
+
+    block: AwaitedBlock
+    bond: Amount
+    ticks: Tick
     work: Work
 
 
@@ -248,8 +277,8 @@ class SequencingRule(Rule, Protocol):
     def next_settled(self, jobs: Mapping[JobId, Job]) -> JobId | None:
         """The open job that is settled next, if one is ready; its rivals are void then."""
 
-    def may_award(self, round: Round, account: Account) -> bool:
-        """Whether the account's block of the round may still be promised to a prover."""
+    def awaited(self) -> tuple[AwaitedBlock, ...]:
+        """Blocks that may yet open as jobs, in a fixed order; one that left never opens."""
 
     def share(self, job: Job, income: Amount) -> Amount:
         """What of a job's income its block promised to provers."""
@@ -274,6 +303,12 @@ class ProvingRule(Rule, Protocol):
         """A payload that keeps the account electable, if it is time for one.
 
         :param lifetime: ticks for which the account wants to stay electable.
+        """
+
+    def ask(self, block: AwaitedBlock, worth: Amount, tick: Tick) -> Ask | None:
+        """What a bid for the block must offer at ``tick``; None when no bid is wanted.
+
+        :param worth: stake of its sequencer and the MEV, together.
         """
 
     def pool(self, frame: Frame) -> tuple[PoolMember, ...]:

@@ -67,7 +67,7 @@ from protocol.events import (
 )
 from protocol.ledger import BURNED, Cause, Moved, Pocket, balance, escrow, prover_stake
 from protocol.messages import Intent, Operation, Payload, ProofRecord
-from protocol.rules import Frame, Job, ProvingDuty, Stage
+from protocol.rules import Ask, AwaitedBlock, Frame, Job, ProvingDuty, Stage
 from protocol.signing import digest
 from protocol.types import (
     FULL_SHARE,
@@ -330,6 +330,10 @@ class Elected:
         if until > tick + lifetime // 2:
             return None
         return Intent(Count(1), Tick(tick + lifetime))
+
+    def ask(self, block: AwaitedBlock, worth: Amount, tick: Tick) -> Ask | None:
+        """Nothing: the beacon decides who proves."""
+        return None
 
     # --- calls of the machine ---
 

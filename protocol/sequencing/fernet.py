@@ -67,6 +67,7 @@ from protocol.messages import (
     commitment_digest,
 )
 from protocol.rules import (
+    AwaitedBlock,
     CommitDuty,
     Frame,
     Job,
@@ -282,14 +283,14 @@ class Fernet:
         oldest = next(iter(jobs.values()), None)
         return oldest.id if oldest is not None and oldest.is_proven else None
 
-    def may_award(self, round: Round, account: Account) -> bool:
-        """The leader may, until its job opens."""
-        state, phase = self._state, self._state.phase
-        return (
-            isinstance(phase, Revealing)
-            and round == state.round
-            and account == phase.leader.sequencer
-        )
+    def awaited(self) -> tuple[AwaitedBlock, ...]:
+        """The leader's, until its job opens."""
+        phase = self._state.phase
+        if not isinstance(phase, Revealing):
+            return ()
+        hidden = self.parameters.leaf_count_max
+        leaf_count = hidden if phase.content is None else Count(len(phase.content.leaves))
+        return (AwaitedBlock(self._state.round, phase.leader.sequencer, phase.ends, leaf_count),)
 
     def share(self, job: Job, income: Amount) -> Amount:
         """``fee_split`` of it."""

@@ -103,8 +103,8 @@ class FirstCome(Toy):
     def next_settled(self, jobs):
         return next((job.id for job in jobs.values() if job.is_proven), None)
 
-    def may_award(self, round, account):
-        return False
+    def awaited(self):
+        return ()
 
     def share(self, job, income):
         return income
@@ -140,6 +140,9 @@ class Anybody(Toy):
         return job in self.records
 
     def enlistment(self, account, tick, lifetime):
+        return None
+
+    def ask(self, block, worth, tick):
         return None
 
     def pool(self, frame):
