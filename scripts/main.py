@@ -162,6 +162,18 @@ def replay(
 
 
 @application.command()
+def ledger(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    node: Annotated[str, typer.Argument(help="A node's name, or how its account begins.")],
+    as_json: Annotated[bool, typer.Option("--json", help="For tools.")] = False,
+) -> None:
+    """Show each gain and loss of a node, with the operation behind it, from the log alone."""
+    from scripts.ledger_of import show_ledger
+
+    raise typer.Exit(show_ledger(run, node, as_json=as_json))
+
+
+@application.command()
 def node(
     configuration: Annotated[Path, typer.Argument(help="The node's node.toml.")],
     stop_with_input: Annotated[
