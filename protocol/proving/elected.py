@@ -48,8 +48,8 @@ paid without a record.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import ClassVar, Final
 
 from protocol import tree
@@ -67,20 +67,20 @@ from protocol.events import (
 )
 from protocol.ledger import BURNED, Cause, Moved, Pocket, balance, escrow, prover_stake
 from protocol.messages import Intent, Operation, Payload, ProofRecord
+from protocol.proving.deal import deal, heirs
+from protocol.proving.elected_parameters import ElectedParameters
+from protocol.proving.progress import Place, Progress, Recorded, Right
 from protocol.rules import Ask, AwaitedBlock, Frame, Job, ProvingDuty, Stage
 from protocol.signing import digest
 from protocol.types import (
     FULL_SHARE,
     Account,
     Amount,
-    BasisPoints,
-    Beacon,
     Claim,
     Count,
     JobId,
     OperationHash,
     Round,
-    Stake,
     Tick,
     TreeIndex,
     Work,
@@ -88,152 +88,6 @@ from protocol.types import (
 
 CARDS_MAX: Final = 1_000
 """Most cards of one account."""
-
-
-@dataclass(frozen=True, slots=True)
-class ElectedParameters:
-    """Parameters of the rule. Windows and times are in ticks, works in compute units.
-
-    :ivar stake_unit: prover stake that buys one card, in micro-units.
-    :ivar min_leaf_ticks: a leaf's record is not admissible sooner after its right opened. Mina's
-        ``work_delay``.
-    :ivar min_merge_ticks: the same for merges.
-    :ivar leaf_window_ticks: time for a leaf, from finality of its right; covers every leaf that one
-        prover may hold.
-    :ivar merge_window_ticks: the same for merges.
-    :ivar open_ticks: time that the open stage is given before the job may be voided.
-    :ivar finality_ticks: usual lag of finality behind the log, for the estimate of ``latest``.
-    :ivar leaf_work: work of a leaf.
-    :ivar merge_work: work of a merge.
-    :ivar takeover_bps: share of a failed tree node's pay for the heir that proved it; 0 in the
-        thread.
-    :ivar open_bps: share of a tree node's pay for whoever proved it in the open stage.
-    """
-
-    stake_unit: Stake = Stake(1_000_000)
-    min_leaf_ticks: Tick = Tick(2)
-    min_merge_ticks: Tick = Tick(1)
-    leaf_window_ticks: Tick = Tick(12)
-    merge_window_ticks: Tick = Tick(12)
-    open_ticks: Tick = Tick(40)
-    finality_ticks: Tick = Tick(4)
-    leaf_work: Work = Work(33)
-    merge_work: Work = Work(33)
-    takeover_bps: BasisPoints = BasisPoints(0)
-    open_bps: BasisPoints = BasisPoints(5_000)
-
-
-# --- the deal: pure functions of public data ---
-
-
-def merge_side(seed: Beacon, index: TreeIndex) -> int:
-    """0 or 1: which child's prover owns the merge at ``index``."""
-    place = index.level.to_bytes(2, "big") + index.position.to_bytes(2, "big")
-    return digest(b"provnet/merge-side/1", seed, place)[0] & 1
-
-
-def origin(seed: Beacon, index: TreeIndex) -> TreeIndex:
-    """The leaf whose prover the bits lead to from ``index``; a leaf is its own origin."""
-    while index.level:
-        index = tree.children(index)[merge_side(seed, index)]
-    return index
-
-
-def deal(
-    seed: Beacon, leaf_count: int, pool: tuple[PoolMember, ...]
-) -> dict[TreeIndex, Account | None]:
-    """The prover of every tree node; None for all of them when the pool is empty."""
-    deck = sorted(
-        (digest(b"provnet/card/1", seed, member.prover, card.to_bytes(4, "big")), member.prover)
-        for member in pool
-        for card in range(member.cards)
-    )
-    provers: dict[TreeIndex, Account | None] = {}
-    for index in tree.indices(leaf_count):
-        if index.level:
-            provers[index] = provers[tree.children(index)[merge_side(seed, index)]]
-        else:
-            provers[index] = deck[index.position % len(deck)][1] if deck else None
-    return provers
-
-
-def heirs(
-    seed: Beacon, leaf_count: int, provers: Mapping[TreeIndex, Account | None], index: TreeIndex
-) -> tuple[Account, ...]:
-    """Who may take over ``index``, nearest first, without repeats and without its assigned
-    prover.
-    """
-    leaf = origin(seed, index).position
-    found: list[Account] = []
-    for level in range(tree.height(leaf_count)):
-        heir = provers[tree.sibling(tree.ancestor(leaf, level))]
-        if heir is not None and heir != provers[index] and heir not in found:
-            found.append(heir)
-    return tuple(found)
-
-
-# --- state ---
-
-
-@dataclass(frozen=True, slots=True)
-class Right:
-    """Permission to have a proof of one tree node recorded.
-
-    :ivar holder: who has it; None is anybody with prover stake.
-    :ivar opens: when it opened; None while inputs are missing.
-    :ivar closes: last tick of its window; None before the window started, and for anybody.
-    """
-
-    holder: Account | None
-    opens: Tick | None = None
-    closes: Tick | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """A proof that is, or may become, the tree node's."""
-
-    prover: Account
-    claim: Claim
-    tick: Tick
-    is_open_stage: bool
-
-
-@dataclass(slots=True)
-class Place:
-    """One tree node of a job: its prover and their heirs, the rights to it so far (the last is the
-    present one), its record.
-    """
-
-    assigned: Account | None
-    heirs: tuple[Account, ...]
-    rights: list[Right]
-    record: Recorded | None = None
-    contenders: list[Recorded] = field(default_factory=list)
-
-    @property
-    def right(self) -> Right:
-        """The present right; older ones stay good."""
-        return self.rights[-1]
-
-    @property
-    def is_exclusive(self) -> bool:
-        """Whether only one account may deliver, so that its record needs no contest."""
-        return len(self.rights) == 1 and self.right.holder is not None
-
-
-@dataclass(slots=True)
-class Progress:
-    """What the rule knows of one open job."""
-
-    job: Job
-    places: dict[TreeIndex, Place]
-    failed: list[Account] = field(default_factory=list)
-
-    @property
-    def leaf_count(self) -> int:
-        """Number of leaves of the job's tree."""
-        return self.job.header.leaf_count
 
 
 class Elected:

@@ -15,7 +15,8 @@ from protocol.params import (
     RuleChoice,
     settings_of,
 )
-from protocol.proving.elected import Elected, ElectedParameters
+from protocol.proving.elected import Elected
+from protocol.proving.elected_parameters import ElectedParameters
 from protocol.sequencing.fernet import Fernet, FernetParameters
 from protocol.testing.cast import BEGGAR, OUTSIDER, PROVERS, SEQUENCERS, actor
 from protocol.types import (

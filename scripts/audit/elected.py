@@ -14,7 +14,7 @@ from typing import TypeAlias
 from protocol.events import PoolMember
 from protocol.messages import Intent, JobHeader, ProofRecord
 from protocol.params import Genesis, parse_settings
-from protocol.proving.elected import ElectedParameters
+from protocol.proving.elected_parameters import ElectedParameters
 from protocol.rules import Moment
 from protocol.signing import digest
 from protocol.types import Account, Claim, Count, JobId

@@ -19,6 +19,9 @@ MACHINE, FERNET, ELECTED = (
     "protocol.sequencing.fernet",
     "protocol.proving.elected",
 )
+DEAL, PROGRESS = "protocol.proving.deal", "protocol.proving.progress"
+PARTS_OF_ELECTED = (DEAL, PROGRESS, ELECTED)
+"""Modules of the rule, each after those that it imports."""
 
 
 @dataclass(frozen=True)
@@ -34,26 +37,31 @@ class Fault:
     new: str
     seed: int = 0
 
-    def copy(self) -> ModuleType:
-        """The module with the fault, beside the real one."""
-        source = Path(import_module(self.module).__file__ or "").read_text()
-        assert source.count(self.old) == 1, f"the fault {self.name!r} has lost its place"
-        module = ModuleType(f"planted {self.name}")
-        sys.modules[module.__name__] = module  # dataclasses look their module up
+    def copies(self, names: tuple[str, ...]) -> ModuleType:
+        """Copies of modules that import each other, one with the fault; returns the last."""
+        kept = {name: import_module(name) for name in names}
         try:
-            exec(compile(source.replace(self.old, self.new), self.name, "exec"), module.__dict__)
+            for name in names:
+                sys.modules[name] = module = ModuleType(name)
+                source = Path(kept[name].__file__ or "").read_text()
+                if name == self.module:
+                    assert source.count(self.old) == 1, f"the fault {self.name!r} lost its place"
+                    source = source.replace(self.old, self.new)
+                exec(compile(source, f"planted {self.name}", "exec"), module.__dict__)
         finally:
-            del sys.modules[module.__name__]
+            sys.modules.update(kept)
         return module
 
     def scenario(self) -> Scenario:
         """A network that runs under the fault."""
-        module, like = self.copy(), Scenario()
-        if self.module == ELECTED:
-            return replace(like, proving=type("Planted", (module.Elected, Elected), {}))
+        like = Scenario()
+        if self.module in PARTS_OF_ELECTED:
+            planted = self.copies(PARTS_OF_ELECTED)
+            return replace(like, proving=type("Planted", (planted.Elected, Elected), {}))
+        planted = self.copies((self.module,))
         if self.module == FERNET:
-            return replace(like, sequencing=type("Planted", (module.Fernet, Fernet), {}))
-        return PlantedMachineScenario(machine_class=module.Machine)
+            return replace(like, sequencing=type("Planted", (planted.Fernet, Fernet), {}))
+        return PlantedMachineScenario(machine_class=planted.Machine)
 
 
 @dataclass(frozen=True)
@@ -124,7 +132,7 @@ FAULTS = (
     ),
     Fault(
         "the wrong sibling inherits",
-        ELECTED,
+        DEAL,
         "provers[tree.sibling(tree.ancestor(leaf, level))]",
         "provers[tree.sibling(tree.ancestor(leaf ^ 2, level))]",
     ),
@@ -183,7 +191,7 @@ FAULTS = (
     ),
     Fault(
         "the deal looks at the hash of nothing",
-        ELECTED,
+        DEAL,
         'digest(b"provnet/card/1", seed,',
         'digest(b"provnet/card/1",',
     ),

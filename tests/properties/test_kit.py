@@ -14,7 +14,8 @@ from hypothesis.stateful import run_state_machine_as_test
 from protocol import tree
 from protocol.messages import Intent
 from protocol.params import check_genesis
-from protocol.proving.elected import Elected, deal, heirs
+from protocol.proving.deal import deal, heirs
+from protocol.proving.elected import Elected
 from protocol.testing import (
     Dice,
     Oracle,

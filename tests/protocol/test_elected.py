@@ -24,19 +24,10 @@ from protocol.events import (
 from protocol.ledger import BURNED, Cause, Moved
 from protocol.machine import FinalBlock
 from protocol.messages import Intent, JobHeader, Operation, SignedOperation
-from protocol.proving.elected import (
-    CARDS_MAX,
-    Elected,
-    ElectedParameters,
-    Place,
-    Progress,
-    Recorded,
-    Right,
-    deal,
-    heirs,
-    merge_side,
-    origin,
-)
+from protocol.proving.deal import deal, heirs, merge_side, origin
+from protocol.proving.elected import CARDS_MAX, Elected
+from protocol.proving.elected_parameters import ElectedParameters
+from protocol.proving.progress import Place, Progress, Recorded, Right
 from protocol.rules import Job, Moment, Stage
 from protocol.signing import digest
 from protocol.testing import actor

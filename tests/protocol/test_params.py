@@ -20,7 +20,7 @@ from protocol.params import (
     parse_settings,
     settings_of,
 )
-from protocol.proving.elected import ElectedParameters
+from protocol.proving.elected_parameters import ElectedParameters
 from protocol.sequencing.fernet import FernetParameters
 from protocol.testing import Scenario
 from protocol.testing.strategies import genesis

@@ -81,6 +81,6 @@ def test_the_audit_uses_nothing_of_the_rules_but_their_parameters() -> None:
                 found |= {(node.module, alias.name) for alias in node.names}
     barred = ("protocol.ledger", "protocol.proving", "protocol.sequencing", "protocol.registry")
     assert {one for one in found if one[0].startswith(barred)} == {
-        ("protocol.proving.elected", "ElectedParameters"),
+        ("protocol.proving.elected_parameters", "ElectedParameters"),
         ("protocol.sequencing.fernet", "FernetParameters"),
     }
