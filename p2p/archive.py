@@ -12,12 +12,19 @@ operation, builds on it or proves it, the bytes must be here and be what the ope
 - A proof is verified against the statement that its record and the job's header make together, in a
   thread.
 - What was found valid is told once; nothing invalid is ever kept.
+- In memory stays what blocks can still be built on or proven with: states of the last settled job
+  and of open ones, blocks and proofs of open ones.
+- In the store stay all blocks, because whoever joins executes them from the first, and the proofs
+  of roots, which light clients ask for. Other proofs are forgotten :attr:`life_ticks` after their
+  job was closed.
 
-**Property.** Nothing a peer sends makes a check raise; every check ends with a reason or with None.
+**Properties.** Nothing a peer sends makes a check raise; every check ends with a reason or with
+None. Memory does not grow with the number of jobs.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Final, Protocol, TypeVar
 
@@ -49,7 +56,7 @@ from protocol.ports import (
 )
 from protocol.rollup import ExecutedBlock, execute_body
 from protocol.rules import Job
-from protocol.types import Account, BodyHash, JobId, Milliseconds, NetworkId, TreeIndex
+from protocol.types import Account, BodyHash, JobId, Milliseconds, NetworkId, Tick, TreeIndex
 
 BODY_REQUEST: Final = "body"
 """Name of the request for bytes by hash."""
@@ -59,6 +66,11 @@ FETCH_TIMEOUT_MS: Final = Milliseconds(8_000)
 
 FETCH_ROUNDS: Final = 3
 """How often all peers are asked before bytes count as missing."""
+
+STATE_PATIENCE_S: Final = 20.0
+"""Longest wait for the state that a block builds on; whoever names one that is not there holds up
+one check for so long.
+"""
 
 FETCH_PAUSE_S: Final = 0.4
 """Pause between rounds: gossip may be ahead of the holder's own store."""
@@ -76,6 +88,7 @@ class Offload(Protocol):
 class Archive:
     """Bodies, executed blocks and valid proofs of one node.
 
+    :param life_ticks: heights for which proofs of closed jobs are kept.
     :param on_block: told of a job whose block is executed.
     :param offload: runs checks, usually in threads.
     """
@@ -88,6 +101,7 @@ class Archive:
         store: Store,
         backend: ProverBackend,
         genesis_state: RollupState,
+        life_ticks: Tick,
         on_block: Callable[[JobId], Awaitable[None]],
         offload: Offload,
     ) -> None:
@@ -100,9 +114,14 @@ class Archive:
         self._blocks: dict[JobId, ExecutedBlock] = {}
         self._executed: dict[BodyHash, ExecutedBlock] = {}
         self._proofs: dict[JobId, dict[TreeIndex, list[KnownProof]]] = {}
-        self._queue: list[tuple[JobId, JobHeader]] = []
+        self._queue: dict[JobId, JobHeader] = {}
+        self._settled: JobId = NO_JOB
+        self._life_ticks = life_ticks
+        self._names: dict[JobId, dict[BodyHash, None]] = {}
+        self._roots: dict[JobId, TreeIndex] = {}
+        self._outdated: deque[tuple[Tick, tuple[BodyHash, ...]]] = deque()
         self._wake = trio.Event()
-        self._state_known: dict[JobId, trio.Event] = {}
+        self._states_changed = trio.Event()
         self._offload = offload
 
     # --- reading ---
@@ -130,7 +149,7 @@ class Archive:
                 sum(len(found) for places in self._proofs.values() for found in places.values())
             ),
             "jobs_to_execute": Size(len(self._queue)),
-            "states_awaited": Size(len(self._state_known)),
+            "jobs_outdated": Size(len(self._outdated)),
         }
 
     # --- jobs ---
@@ -138,42 +157,83 @@ class Archive:
     def open(self, job: JobId, header: JobHeader) -> None:
         """A job was opened: execute its block as soon as its body is here."""
         self._proofs[job] = {}
-        self._queue.append((job, header))
+        self._names[job] = {}
+        self._roots[job] = tree.root(header.leaf_count)
+        self._queue[job] = header
         self._wake.set()
 
-    def close(self, job: JobId) -> None:
-        """A job was settled or voided: its witnesses and proofs are of no more use here."""
+    def note(self, job: JobId, index: TreeIndex, proof: BodyHash) -> None:
+        """A proof of an open job is ordered or known here: it is forgotten some time after the job.
+
+        The root's is not: light clients ask for it.
+        """
+        if job in self._names and index != self._roots[job]:
+            self._names[job][proof] = None
+
+    def close(self, job: JobId, height: Tick, *, is_settled: bool) -> None:
+        """A job was settled or voided at a height: its witnesses and proofs are of no more use
+        here, and if it is void, nobody will build on it.
+        """
         self._proofs.pop(job, None)
-        block = self._blocks.pop(job, None)
-        if block is not None:
-            self._executed.pop(block.content.body, None)
+        self._blocks.pop(job, None)
+        self._outdated.append((height, tuple(self._names.pop(job, ()))))
+        self._roots.pop(job, None)
+        if is_settled:
+            self._settled = job
+        else:
+            self._queue.pop(job, None)
+        self._prune()
+
+    def forget(self, height: Tick) -> None:
+        """Remove from the store the proofs that have outlived their job for long enough."""
+        while self._outdated and self._outdated[0][0] + self._life_ticks <= height:
+            self._store.forget_bodies(self._outdated.popleft()[1])
+
+    def _prune(self) -> None:
+        """Keep in memory only states and blocks that something can still be built on."""
+        parents = {header.content.parent for header in self._queue.values()}
+        needed = {self._settled, *self._proofs, *parents}
+        self._states = {job: state for job, state in self._states.items() if job in needed}
+        self._executed = {
+            body: block for body, block in self._executed.items() if block.content.parent in needed
+        }
 
     async def run(self) -> None:
         """Execute the blocks of opened jobs, in order, for ever."""
         while True:
             while self._queue:
-                job, header = self._queue[0]
+                job, header = next(iter(self._queue.items()))
                 await self._execute_job(job, header)
-                self._queue.pop(0)
+                self._queue.pop(job, None)
+                self._prune()
             self._wake = trio.Event()
             await self._wake.wait()
 
     async def _execute_job(self, job: JobId, header: JobHeader) -> None:
-        """Its content was voted valid by a quorum: only the bytes may be slow to come."""
-        while True:
+        """Its content was voted valid by a quorum: only the bytes may be slow to come, and if it
+        is void by then, nobody needs them.
+        """
+        while job in self._queue:
             executed = await self._execute(header.content, (header.sequencer,))
             if isinstance(executed, ExecutedBlock):
-                break
+                await self._know(job, executed)
+                return
             await trio.sleep(FETCH_PAUSE_S)
-        self._blocks[job] = executed
-        self._states[job] = executed.states[-1]
-        self._state_known.pop(job, trio.Event()).set()
-        await self._on_block(job)
 
-    async def _state(self, job: JobId) -> RollupState:
-        if job not in self._states:
-            await self._state_known.setdefault(job, trio.Event()).wait()
-        return self._states[job]
+    async def _know(self, job: JobId, executed: ExecutedBlock) -> None:
+        self._states[job] = executed.states[-1]
+        self._states_changed.set()
+        self._states_changed = trio.Event()
+        if job in self._proofs:
+            self._blocks[job] = executed
+            await self._on_block(job)
+
+    async def _state(self, job: JobId) -> RollupState | None:
+        """The state after a job, or None: others may be ahead of us, but not for ever."""
+        with trio.move_on_after(STATE_PATIENCE_S):
+            while job not in self._states:
+                await self._states_changed.wait()
+        return self._states.get(job)
 
     async def _execute(
         self, content: BlockContent, holders: tuple[Account, ...]
@@ -182,6 +242,8 @@ class Archive:
         if known is not None and known.content == content:
             return known
         state = await self._state(content.parent)
+        if state is None:
+            return Refused(Reason.WRONG_PARENT)
         body = await self.fetch(content.body, BODY_BYTES_MAX, holders)
         if body is None:
             return Refused(Reason.BODY_MISSING)
@@ -221,16 +283,16 @@ class Archive:
         fault = await self._offload(lambda: self._backend.verify(statement, proof))
         if fault is not None:
             return Reason.INVALID_PROOF
-        self._store.put_body(record.proof, proof)
-        self._keep_proof(KnownProof(prover, record))
+        if record.job in self._proofs:
+            self._store.put_body(record.proof, proof)
+            self._keep_proof(KnownProof(prover, record))
         return None
 
     def _keep_proof(self, proof: KnownProof) -> None:
-        places = self._proofs.get(proof.record.job)
-        if places is not None:
-            known = places.setdefault(proof.record.index, [])
-            if proof not in known:
-                known.append(proof)
+        known = self._proofs[proof.record.job].setdefault(proof.record.index, [])
+        if proof not in known:
+            known.append(proof)
+            self.note(proof.record.job, proof.record.index, proof.record.proof)
 
     # --- bytes ---
 

@@ -94,13 +94,20 @@ from protocol.messages import (
 from protocol.ports import Clock, Network, ProverBackend, RequestFailed, RollupState, Topic
 from protocol.replica import PENDING_MAX, Replica
 from protocol.rollup import ExecutedBlock
-from protocol.types import Account, BodyHash, JobId, Milliseconds, Slot, TreeIndex
+from protocol.types import Account, BodyHash, JobId, Milliseconds, Slot, Tick, TreeIndex
 
 INBOX_MAX: Final = 4_096
 """Events waiting for the owner; what arrives beyond is ignored and fetched later."""
 
 CHECKS_MAX: Final = 64
 """Bodies being fetched and checked at a time; more wait for their turn."""
+
+PROOF_LIFE_EPOCHS: Final = 2
+"""For so many epochs proofs of closed jobs are kept: evidence and uncles are over by then."""
+
+REFUSALS_MAX: Final = 1_024
+"""Kinds, reasons and peers whose refusals are counted apart; strangers beyond are counted as one.
+"""
 
 SYNC_PAUSE_S: Final = 1.0
 """Least pause between requests for certified blocks."""
@@ -225,6 +232,7 @@ class Node:
             store=parts.store,
             backend=parts.backend,
             genesis_state=parts.genesis_state,
+            life_ticks=Tick(PROOF_LIFE_EPOCHS * parts.replica.machine.genesis.network.epoch_ticks),
             on_block=self._on_block_known,
             offload=parts.offload,
         )
@@ -399,20 +407,27 @@ class Node:
     async def _finalise(self, final: BlockFinal) -> None:
         header = final.block.header
         self._parts.store.finalise(header.height, block_hash(header))
+        if header.height % self.machine.genesis.network.epoch_ticks == 0:
+            self._parts.store.prune_forks()
         self._progress_slot = self._replica.slot
         self._note_final(final)
         await self._ask_agents(final)
 
     def _note_final(self, final: BlockFinal) -> None:
+        for signed in final.block.operations:
+            if isinstance(record := signed.operation.payload, ProofRecord):
+                self._archive.note(record.job, record.index, record.proof)
         for event in final.applied.events:
             if isinstance(event, JobOpened):
                 self._jobs_opened += 1
                 self._archive.open(event.job, event.header)
             elif isinstance(event, JobSettled | JobVoided):
                 self._jobs_opened -= isinstance(event, JobVoided)
-                self._archive.close(event.job)
+                is_settled = isinstance(event, JobSettled)
+                self._archive.close(event.job, final.applied.tick, is_settled=is_settled)
         for signed in final.block.operations:
             self._fetch_recorded(signed)
+        self._archive.forget(final.applied.tick)
         self._parts.observer(final)
 
     def _fetch_recorded(self, signed: SignedOperation) -> None:
@@ -475,8 +490,8 @@ class Node:
     async def _check(self, signed: SignedOperation) -> None:
         """Fetch and check a body, then tell the replica."""
         payload = signed.operation.payload
-        job = self.machine.jobs.get(payload.job) if isinstance(payload, ProofRecord) else None
         async with self._checks:
+            job = self.machine.jobs.get(payload.job) if isinstance(payload, ProofRecord) else None
             fault = await self._archive.check(signed, job)
         now_ms = self._parts.clock.now_ms()
         if isinstance(payload, ProofRecord) and fault is None:
@@ -511,13 +526,18 @@ class Node:
                 return OperationHeard(message, now_ms)
 
     def _on_refusal(self, kind: str, reason: Reason, peer: Account) -> None:
-        self.refusals[kind, reason.name, peer.hex()] += 1
+        self._count_refusal(kind, reason, peer.hex())
         self._parts.observer(MessageRefused(kind, reason, peer, ""))
+
+    def _count_refusal(self, kind: str, reason: Reason, peer: str) -> None:
+        key = kind, reason.name, peer
+        is_counted = key in self.refusals or len(self.refusals) < REFUSALS_MAX
+        self.refusals[key if is_counted else (kind, reason.name, "")] += 1
 
     def _on_rejected(self, rejected: Rejected) -> None:
         kind, reason, signer = rejected.kind, rejected.reason, rejected.signer
         if reason not in (Reason.DUPLICATE, Reason.PAST_SLOT):
-            self.refusals[kind, reason.name, "" if signer is None else signer.hex()] += 1
+            self._count_refusal(kind, reason, "" if signer is None else signer.hex())
             self._parts.observer(MessageRefused(kind, reason, signer, rejected.detail))
             log.info("refused a %s: %s %s", kind, reason.value, rejected.detail)
 

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -287,6 +287,12 @@ class Store:
     def has_body(self, body_hash: bytes) -> bool:
         """Whether :meth:`body` would answer, without reading it."""
         return self._value("SELECT 1 FROM body WHERE hash = ?", body_hash) is not None
+
+    def forget_bodies(self, names: Iterable[bytes]) -> None:
+        """Forget bytes by their hashes, all or none; what is not there stays so."""
+        with self._atomic():
+            for name in names:
+                self._rows("DELETE FROM body WHERE hash = ?", name)
 
     def put_note(self, name: str, payload: bytes) -> None:
         """Keep a small named value; replaces the one before."""
