@@ -22,7 +22,7 @@ whatever is ordered has been checked by more than two thirds of the log stake.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from protocol.beacon import genesis_beacon
@@ -69,7 +69,7 @@ from protocol.messages import (
     vote_is_signed,
 )
 from protocol.params import Genesis, network_id
-from protocol.rules import Ask, Frame, Job, Moment, ProvingRule, SequencingRule
+from protocol.rules import Ask, Frame, Job, Moment, ProvingRule, SequencingRule, descendants
 from protocol.signing import digest
 from protocol.snapshot import snapshot_digest
 from protocol.types import (
@@ -454,8 +454,7 @@ class Machine:
 
     def _void_job(self, frame: Frame, doomed: JobId, because: JobId) -> None:
         """Void a job and everything that builds on it, the newest first."""
-        line = [doomed]
-        line += [job.id for job in self.jobs.values() if _descends(self.jobs, job, doomed)]
+        line = [doomed, *(job.id for job in descendants(self.jobs, doomed))]
         for one in reversed(line):
             self._close(frame, one, settled=False)
             self._emit(JobVoided(one, because))
@@ -499,15 +498,6 @@ class Machine:
         self.ledger.move(Moved(VAULT, purse, job.header.fees, Cause.PROVEN_FEES, job.id))
         self.ledger.move(Moved(TREASURY, purse, reward, Cause.BLOCK_REWARD, job.id))
         return self.ledger.holds(purse)
-
-
-def _descends(jobs: Mapping[JobId, Job], job: Job, ancestor: JobId) -> bool:
-    """Whether an open job builds on another one, directly or not."""
-    while (parent := jobs.get(job.parent)) is not None:
-        if parent.id == ancestor:
-            return True
-        job = parent
-    return False
 
 
 def equivocation(

@@ -147,6 +147,15 @@ class Frame:
     awaited: Callable[[], tuple[AwaitedBlock, ...]]
 
 
+def descendants(jobs: Mapping[JobId, Job], ancestor: JobId) -> tuple[Job, ...]:
+    """Open jobs that build on a job, directly or not, oldest first."""
+    line = {ancestor: None}
+    for job in jobs.values():
+        if job.parent in line:
+            line[job.id] = None
+    return tuple(jobs[one] for one in line if one != ancestor)
+
+
 class Stage(Enum):
     """On what ground an account may prove a tree node."""
 
@@ -192,22 +201,34 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class CommitDuty:
-    """The account may commit to a block on ``parent``, with a VRF proof on ``lot``."""
+    """The account may commit to a block on ``parent``, with a VRF proof on ``lot``.
+
+    :ivar lot: None where nobody draws: the proof is zeros then.
+    """
 
     round: Round
-    lot: bytes
+    lot: bytes | None
     parent: JobId
     root: Root
 
 
 @dataclass(frozen=True, slots=True)
 class RevealDuty:
-    """The account leads the round and has to reveal what it committed to."""
+    """The account was elected and has to reveal what it committed to."""
 
     round: Round
 
 
-SequencingDuty: TypeAlias = CommitDuty | RevealDuty
+@dataclass(frozen=True, slots=True)
+class BackupDuty:
+    """Anybody may bring a whole proven block on ``parent`` before tick ``closes``."""
+
+    round: Round
+    parent: JobId
+    closes: Tick
+
+
+SequencingDuty: TypeAlias = CommitDuty | RevealDuty | BackupDuty
 
 
 class Rule(Protocol):
@@ -265,8 +286,11 @@ class Rule(Protocol):
 class SequencingRule(Rule, Protocol):
     """Who makes the next rollup block, under which terms."""
 
-    def duty(self, account: Account, epoch_seed: Beacon) -> SequencingDuty | None:
-        """What the account can do for the present round; a function of the state."""
+    def duties(self, account: Account, epoch_seed: Beacon, now: Tick) -> tuple[SequencingDuty, ...]:
+        """What the account can do for the present round; a function of the state.
+
+        :param now: height of the next block, the first that could order what is done.
+        """
 
     def start(self, genesis_root: Root) -> None:
         """Begin with the rollup's first root."""
@@ -279,6 +303,11 @@ class SequencingRule(Rule, Protocol):
 
     def awaited(self) -> tuple[AwaitedBlock, ...]:
         """Blocks that may yet open as jobs, in a fixed order; one that left never opens."""
+
+    def may_seal(self, account: Account, payload: Payload) -> bool:
+        """Whether the account could seal a block with this payload, as far as the final state
+        tells: only then are its bytes worth fetching.
+        """
 
     def share(self, job: Job, income: Amount) -> Amount:
         """What of a job's income its block promised to provers."""

@@ -37,9 +37,9 @@ from protocol.messages import (
 )
 from protocol.ordering.validators import Identity
 from protocol.ports import ProverBackend
-from protocol.rules import CommitDuty, RevealDuty
+from protocol.rules import CommitDuty, RevealDuty, SequencingDuty
 from protocol.signing import digest
-from protocol.types import BasisPoints, Count, JobId, Round, Salt
+from protocol.types import LENGTHS, BasisPoints, Count, JobId, Round, Salt, Tick, VrfProof
 from sequencer.builder import build_block
 from sequencer.mempool import TransferPool
 
@@ -83,12 +83,15 @@ class SequencerAgent:
         if not isinstance(event, TransferHeard | BlockFinal | BlockKnown):
             return ()
         machine = view.machine
-        duty = machine.sequencing.duty(view.account, machine.epoch_seed)
-        if isinstance(duty, CommitDuty):
-            return tuple(self._commit(view, duty))
-        if isinstance(duty, RevealDuty):
-            return tuple(self._reveal(view, duty))
-        return ()
+        duties = machine.sequencing.duties(view.account, machine.epoch_seed, Tick(machine.tick + 1))
+        return tuple(action for duty in duties for action in self._do(view, duty))
+
+    def _do(self, view: View, duty: SequencingDuty) -> Iterator[Action]:
+        match duty:
+            case CommitDuty():
+                yield from self._commit(view, duty)
+            case RevealDuty():
+                yield from self._reveal(view, duty)
 
     def _commit(self, view: View, duty: CommitDuty) -> Iterator[Action]:
         state = view.state_after(duty.parent)
@@ -105,7 +108,9 @@ class SequencerAgent:
         built = build_block(duty.parent, state, transfers, self.settings.leaf_count, self.backend)
         salt = self._salt(duty.round, built.body)
         reveal = BlockReveal(duty.round, built.content, salt)
-        proof, _ = vrf.prove(self.identity.vrf_seed, duty.lot)
+        proof = VrfProof(bytes(LENGTHS[VrfProof]))
+        if duty.lot is not None:
+            proof, _ = vrf.prove(self.identity.vrf_seed, duty.lot)
         content = commitment_digest(built.content, salt)
         yield KeepBody(built.body)
         yield KeepNote(_note_name(duty.round), encode(reveal))

@@ -213,18 +213,18 @@ class Fernet:
             return len(self._state.open_jobs) < self.parameters.max_unproven_jobs
         return isinstance(self._state.phase, Collecting)
 
-    def duty(self, account: Account, epoch_seed: Beacon) -> SequencingDuty | None:
+    def duties(self, account: Account, epoch_seed: Beacon, now: Tick) -> tuple[SequencingDuty, ...]:
         """Commit while the round takes commitments, reveal when elected."""
         state, phase = self._state, self._state.phase
         if self.takes_commitments:
             candidates = phase.candidates if isinstance(phase, Collecting) else ()
             if any(one.sequencer == account for one in candidates):
-                return None
+                return ()
             seed = phase.seed if isinstance(phase, Collecting) else epoch_seed
-            return CommitDuty(state.round, lot(seed, state.round), *self.head)
-        if isinstance(phase, Revealing) and phase.content is None:
-            return RevealDuty(state.round) if phase.leader.sequencer == account else None
-        return None
+            return (CommitDuty(state.round, lot(seed, state.round), *self.head),)
+        if isinstance(phase, Revealing) and phase.content is None and now < phase.ends:
+            return (RevealDuty(state.round),) if phase.leader.sequencer == account else ()
+        return ()
 
     # --- calls of the machine ---
 
@@ -291,6 +291,17 @@ class Fernet:
         hidden = self.parameters.leaf_count_max
         leaf_count = hidden if phase.content is None else Count(len(phase.content.leaves))
         return (AwaitedBlock(self._state.round, phase.leader.sequencer, phase.ends, leaf_count),)
+
+    def may_seal(self, account: Account, payload: Payload) -> bool:
+        """Whether the leader reveals a block on the head."""
+        phase = self._state.phase
+        return (
+            isinstance(payload, BlockReveal)
+            and isinstance(phase, Revealing)
+            and account == phase.leader.sequencer
+            and payload.round == self._state.round
+            and (payload.content.parent, payload.content.from_root) == self.head
+        )
 
     def share(self, job: Job, income: Amount) -> Amount:
         """``fee_split`` of it."""

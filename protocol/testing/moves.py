@@ -137,12 +137,13 @@ def build(world: World, *, who: str, height: int, split: int, fee: int, how: str
 )
 def commit(world: World, *, who: str, height: int, split: int, fee: int, how: str) -> None:
     """A commitment, honest or not; once there is no duty left, the same as the last one."""
-    duty = world.machine.sequencing.duty(actor(who).account, world.machine.epoch_seed)
-    duty = duty if isinstance(duty, CommitDuty) else world.last_duty
+    duty = next(world.duties(who, CommitDuty), world.last_duty)
     if duty is None:
         return
     world.last_duty = duty
-    proof, _ = draw_lot("a stranger" if how == "borrowed lot" else who, duty.lot)
+    proof = VrfProof(bytes(80))
+    if duty.lot is not None:
+        proof, _ = draw_lot("a stranger" if how == "borrowed lot" else who, duty.lot)
     content = _content(world, duty, height, fee, how)
     salt = Salt(digest(b"salt", who.encode(), duty.round.to_bytes(8, "big")))
     commitment = commitment_digest(content, salt)
@@ -194,8 +195,8 @@ def reveal(world: World, *, how: str, who: str) -> None:
 
 
 def _round_to_reveal(world: World, who: str) -> Round | None:
-    duty = world.machine.sequencing.duty(actor(who).account, world.machine.epoch_seed)
-    return duty.round if isinstance(duty, RevealDuty) else None
+    duty = next(world.duties(who, RevealDuty), None)
+    return None if duty is None else duty.round
 
 
 # --- proving ---

@@ -8,9 +8,9 @@ the same log again from its canonical bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeVar
 
 from protocol.beacon import advance, genesis_beacon
 from protocol.codec import decode, encode
@@ -49,6 +49,8 @@ from protocol.types import (
     Tick,
     VrfOutput,
 )
+
+D = TypeVar("D")
 
 _VOTE: Final = SignedVote(
     Vote(Account(bytes(32)), Slot(0), BlockHash(bytes(32))), Signature(bytes(64))
@@ -106,6 +108,13 @@ class World:
     def tick(self) -> Tick:
         """Height of the last block."""
         return self.machine.tick
+
+    def duties(self, who: str, kind: type[D]) -> Iterator[D]:
+        """What the sequencing rule calls on the actor to do, of one kind."""
+        machine, account = self.machine, actor(who).account
+        now = Tick(self.tick + 1)
+        called = machine.sequencing.duties(account, machine.epoch_seed, now)
+        return (duty for duty in called if isinstance(duty, kind))
 
     # --- saying ---
 

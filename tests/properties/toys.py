@@ -85,8 +85,11 @@ class FirstCome(Toy):
     def combines_with(self, proving):
         return None
 
-    def duty(self, account, epoch_seed):
-        return None if self.is_busy else RevealDuty(self.round)
+    def duties(self, account, epoch_seed, now):
+        return () if self.is_busy else (RevealDuty(self.round),)
+
+    def may_seal(self, account, payload):
+        return True
 
     def on_operation(self, frame, sender, payload, operation):
         if self.is_busy or payload.round != self.round:

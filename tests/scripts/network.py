@@ -266,16 +266,18 @@ class SmallNetwork:
             self._sequence(name)
 
     def _sequence(self, name: str) -> None:
-        duty = self.machine.sequencing.duty(actor(name).account, self.machine.epoch_seed)
-        if isinstance(duty, CommitDuty) and len(self.opened) < self.wish.blocks:
-            self._commit(name, duty)
-        elif isinstance(duty, RevealDuty):
-            reveal = next(
-                one
-                for one, _ in self.built.values()
-                if one.round == duty.round and one.salt == _salt(name, duty.round)
-            )
-            self._say_once((name, "reveal", duty.round), name, reveal)
+        account, machine = actor(name).account, self.machine
+        now = Tick(machine.tick + 1)
+        for duty in machine.sequencing.duties(account, machine.epoch_seed, now):
+            if isinstance(duty, CommitDuty) and len(self.opened) < self.wish.blocks:
+                self._commit(name, duty)
+            elif isinstance(duty, RevealDuty):
+                reveal = next(
+                    one
+                    for one, _ in self.built.values()
+                    if one.round == duty.round and one.salt == _salt(name, duty.round)
+                )
+                self._say_once((name, "reveal", duty.round), name, reveal)
 
     def _commit(self, name: str, duty: CommitDuty) -> None:
         if (name, "commit", duty.round) in self.said:
@@ -289,6 +291,7 @@ class SmallNetwork:
         self.store.put_body(built.content.body, built.body)
         salt = _salt(name, duty.round)
         self.built[built.content.body] = BlockReveal(duty.round, built.content, salt), executed
+        assert duty.lot is not None, "these networks draw lots"
         proof, _ = vrf.prove(actor(name).lot_seed, duty.lot)
         content = commitment_digest(built.content, salt)
         payload = BlockCommitment(duty.round, content, BasisPoints(6_000), proof)
