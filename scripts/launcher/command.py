@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from scripts.configuration import ConfigurationError
+from scripts.launcher import growth
 from scripts.launcher.faults import BadFault, Fault, check_faults
 from scripts.launcher.plan import Wish, is_possible, make_plan
 from scripts.launcher.summary import Verdict
@@ -17,6 +18,9 @@ from scripts.launcher.testnet import Order, TestnetFailed, make_run_folder, run_
 
 RUNS = Path("runs")
 """Where run folders go by default."""
+
+LONG_BLOCKS = 20
+"""A run of so many blocks is long enough to say whether anything grew."""
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -106,6 +110,9 @@ def show(verdict: Verdict, folder: Path) -> None:
         )
         table.add_row(name, f"{income['total']:,}", causes)
     console.print(table)
+    if fields["blocks_asked"] >= LONG_BLOCKS:
+        for sentence in growth.sentences(fields["growth"], fields["blocks_proven"]):
+            console.print(sentence)
     for sentence in verdict.faults:
         console.print(f"NOT AS IT SHOULD BE: {sentence}")
     console.print(f"everything about this run: {folder}")

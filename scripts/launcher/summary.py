@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from scripts.launcher.growth import judge_run
 from scripts.launcher.plan import Plan
 from scripts.money import add_up
 from scripts.records import read_lines
@@ -70,6 +71,7 @@ def judge(plan: Plan, run: Path, alive: list[str]) -> Verdict:
         **_times(plan, run, story),
         "redundant_proofs": _redundant(run, plan, story),
         "final_height": max((one["final_height"] for one in present.values()), default=0),
+        "growth": judge_run(run, sorted(present)),
         "voided": sum(1 for record in story if record["kind"] == "JobVoided"),
         "faults": faults + money_faults,
     }
