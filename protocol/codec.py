@@ -28,7 +28,7 @@ import typing
 from collections.abc import Callable
 from enum import Enum
 from functools import cache
-from operator import attrgetter
+from operator import attrgetter, call
 from typing import Any, Final, TypeVar, Union, get_args, get_origin
 
 import msgpack  # type: ignore[import-untyped]  # it has no types
@@ -101,58 +101,66 @@ def _wrong(detail: str) -> Refused:
     return Refused(Reason.WRONG_SHAPE, detail)
 
 
-def _scalar(accepts: Callable[[Any], bool], detail: str) -> _Form:
-    def pack(value: Any) -> Any:
-        if not accepts(value):
-            raise _wrong(detail)
-        return value
-
-    def read(source: _Source) -> Any:
-        value = source.value()
-        if not accepts(value):
-            raise _wrong(detail)
-        return value
-
-    return _Form(pack, read)
+def _scalar(pack: _Pack) -> _Form:
+    """Plain values that ``pack`` lets pass; what is read passes the same check."""
+    return _Form(pack, lambda source: pack(source.value()))
 
 
 def _number(name: str, largest: int) -> _Form:
-    return _scalar(
-        lambda value: type(value) is int and 0 <= value <= largest,
-        f"{name} is an integer from 0 to {largest}",
-    )
+    def pack(value: Any) -> Any:
+        if type(value) is int and 0 <= value <= largest:
+            return value
+        raise _wrong(f"{name} is an integer from 0 to {largest}")
+
+    return _scalar(pack)
 
 
 def _fixed_bytes(name: str, length: int) -> _Form:
-    return _scalar(
-        lambda value: type(value) is bytes and len(value) == length, f"{name} has {length} bytes"
-    )
+    def pack(value: Any) -> Any:
+        if type(value) is bytes and len(value) == length:
+            return value
+        raise _wrong(f"{name} has {length} bytes")
+
+    return _scalar(pack)
 
 
 def _free_bytes() -> _Form:
-    return _scalar(
-        lambda value: type(value) is bytes and len(value) <= BYTES_MAX,
-        f"bytes, at most {BYTES_MAX}",
-    )
+    def pack(value: Any) -> Any:
+        if type(value) is bytes and len(value) <= BYTES_MAX:
+            return value
+        raise _wrong(f"bytes, at most {BYTES_MAX}")
+
+    return _scalar(pack)
 
 
 def _text() -> _Form:
-    return _scalar(
-        lambda value: type(value) is str and len(value.encode()) <= TEXT_MAX,
-        f"text, at most {TEXT_MAX} bytes",
-    )
+    def pack(value: Any) -> Any:
+        if type(value) is str and len(value.encode()) <= TEXT_MAX:
+            return value
+        raise _wrong(f"text, at most {TEXT_MAX} bytes")
+
+    return _scalar(pack)
 
 
 def _boolean() -> _Form:
-    return _scalar(lambda value: type(value) is bool, "a truth value")
+    def pack(value: Any) -> Any:
+        if type(value) is bool:
+            return value
+        raise _wrong("a truth value")
+
+    return _scalar(pack)
 
 
 def _enumeration(kind: type[Enum]) -> _Form:
     members = {member.name: member for member in kind}
-    text = _scalar(
-        lambda value: type(value) is str and value in members, f"one of {sorted(members)}"
-    )
-    return _Form(lambda member: member.name, lambda source: members[text.read(source)])
+
+    def read(source: _Source) -> Any:
+        name = source.value()
+        if type(name) is not str or name not in members:
+            raise _wrong(f"one of {sorted(members)}")
+        return members[name]
+
+    return _Form(attrgetter("name"), read)
 
 
 def _optional(inner: _Form) -> _Form:
@@ -186,7 +194,7 @@ def _row(
     packs, reads = [form.pack for form in forms], [form.read for form in forms]
 
     def pack(value: Any) -> list[Any]:
-        return [pack_one(one) for pack_one, one in zip(packs, parts(value), strict=True)]
+        return list(map(call, packs, parts(value)))
 
     def read(source: _Source) -> Any:
         if source.count() != len(reads):
@@ -210,17 +218,28 @@ def _fields_of(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
     return lambda value: tuple(getattr(value, name) for name in names)
 
 
+def _parts_of(count: int) -> Callable[[Any], Any]:
+    """Reads the parts of a group."""
+
+    def parts(value: Any) -> Any:
+        if len(value) != count:
+            raise _wrong(f"a group has {count} fields")
+        return value
+
+    return parts
+
+
 def _group(*parts: Any) -> tuple[Any, ...]:
     return parts
 
 
 def _choice(kinds: tuple[Any, ...]) -> _Form:
     forms = [_form(kind) for kind in kinds]
-    places = {kind: place for place, kind in enumerate(kinds)}
+    places = {kind: (place, _form(kind).pack) for place, kind in enumerate(kinds)}
 
-    def pack(value: Any) -> list[Any]:
-        place = places[type(value)]
-        return [place, forms[place].pack(value)]
+    def pack(value: Any) -> tuple[Any, ...]:
+        place, pack_fields = places[type(value)]
+        return place, pack_fields(value)
 
     def read(source: _Source) -> Any:
         if source.count() != 2:
@@ -242,7 +261,7 @@ def _composite(hint: Any) -> _Form:
     if origin is tuple and arguments[-1] is Ellipsis:
         return _sequence(_form(arguments[0]))
     if origin is tuple:
-        return _row([_form(one) for one in arguments], _group, lambda value: value, "a group")
+        return _row([_form(one) for one in arguments], _group, _parts_of(len(arguments)), "a group")
     raise TypeError(f"no canonical form for {hint!r}")
 
 
@@ -271,7 +290,7 @@ def encode(value: Any, kind: Any = None) -> bytes:
     :raises Refused: when a field is out of its range, which is our bug if the value is ours.
     """
     hint: Any = type(value) if kind is None else kind
-    return typing.cast(bytes, msgpack.packb(_form(hint).pack(value), use_bin_type=True))
+    return typing.cast(bytes, msgpack.Packer().pack(_form(hint).pack(value)))
 
 
 def decode(kind: type[T] | Any, payload: bytes, *, size_max: int) -> Any:

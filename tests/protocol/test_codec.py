@@ -539,8 +539,9 @@ def test_a_value_out_of_its_range_is_not_encoded(name: str, spoilt: Any) -> None
 
 
 def test_a_group_of_another_length_is_not_encoded() -> None:
-    with pytest.raises(ValueError, match="shorter"):
-        encode(dataclasses.replace(EXAMPLE, group=(Count(1),)))
+    for group in ((Count(1),), (Count(1),) * 3):
+        with pytest.raises(Refused, match="a group has 2 fields"):
+            encode(dataclasses.replace(EXAMPLE, group=group))
 
 
 @pytest.mark.parametrize(
