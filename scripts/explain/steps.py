@@ -1,0 +1,348 @@
+"""What happened to one tree node of one job, step by step, each with the log block behind it.
+
+Rules. Everything follows from a replayed log. Events of the job, of its round and of its tree node
+become steps in order; one of a kind that this file does not know is told by its name and fields.
+Why they happened stands in ``reasons``, where it can be shown.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from protocol.errors import Reason
+from protocol.events import (
+    Assigned,
+    BlockSealed,
+    JobOpened,
+    JobProven,
+    JobSettled,
+    JobVoided,
+    LeaderElected,
+    OperationAccepted,
+    OperationRefused,
+    ProofPassedOver,
+    ProofRecorded,
+    RightMissed,
+    RightOpened,
+    TakenOver,
+    WindowStarted,
+)
+from protocol.ledger import Moved, PocketKind
+from protocol.messages import ProofRecord
+from protocol.types import TreeIndex
+from scripts.explain.case import Case, counted, percent
+from scripts.explain.deal import Deal
+from scripts.explain.publiclog import Happened, JobEntry, LogStep, PublicLog
+from scripts.explain.reasons import (
+    why_dealt,
+    why_failed,
+    why_in_pool,
+    why_these_heirs,
+    why_this_heir,
+    why_this_pay,
+    why_this_proof,
+)
+from scripts.records import plain
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that follows from a log block.
+
+    :ivar kind: for tools.
+    :ivar details: lines that show why.
+    :ivar fields: the same as plain values.
+    """
+
+    kind: str
+    log: LogStep
+    sentence: str
+    details: tuple[str, ...] = ()
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What is known of a tree node from public data.
+
+    :ivar outcome: one sentence that says how it ended.
+    """
+
+    entry: JobEntry
+    index: TreeIndex
+    outcome: str
+    steps: tuple[Step, ...]
+
+
+def explain(log: PublicLog, entry: JobEntry, index: TreeIndex) -> Explanation:
+    """Explain a tree node of a job."""
+    case = Case(log, entry, index)
+    steps = tuple(step for one in case.happened for step in _steps(case, one))
+    return Explanation(entry, index, _outcome(case), steps)
+
+
+def _steps(case: Case, one: Happened) -> Iterator[Step]:
+    return _TELLERS.get(type(one.event), _tell_unknown)(case, one, one.event)
+
+
+def _tell_unknown(case: Case, one: Happened, event: Any) -> Iterator[Step]:
+    """By name and fields: the log may hold more than this file knows."""
+    values = {each.name: getattr(event, each.name) for each in dataclasses.fields(event)}
+    told = ", ".join(
+        f"{name.replace('_', ' ')} {case.name(value) if isinstance(value, bytes) else plain(value)}"
+        for name, value in values.items()
+        if name not in ("job", "index")
+    )
+    kind = type(event).__name__
+    fields = {name: plain(value) for name, value in values.items()}
+    yield Step(kind, one.step, f"{kind}: {told}." if told else f"{kind}.", fields=fields)
+
+
+# --- before the job ---
+
+
+def _tell_leader(case: Case, one: Happened, event: LeaderElected) -> Iterator[Step]:
+    sentence = f"{case.name(event.leader)} leads round {event.round}."
+    if details := tuple(why_in_pool(case, one.step)):
+        sentence += f" The pool freezes: {counted(len(case.pool), 'prover')} with a live intent."
+    fields = {"round": event.round, "leader": event.leader.hex(), "pool": plain(case.pool)}
+    yield Step("LeaderElected", one.step, sentence, details, fields)
+
+
+def _tell_sealed(case: Case, one: Happened, event: BlockSealed) -> Iterator[Step]:
+    header = case.entry.header
+    if event.sequencer == header.sequencer:
+        yield Step(
+            "BlockSealed",
+            one.step,
+            f"{case.name(event.sequencer)} reveals its block: {counted(case.leaves, 'leaf')}, "
+            f"fees {header.fees:,}, {percent(header.fee_split)} of them for provers.",
+            fields={
+                "sequencer": event.sequencer.hex(),
+                "fees": header.fees,
+                "fee_split": header.fee_split,
+            },
+        )
+
+
+def _tell_opened(case: Case, one: Happened, event: JobOpened) -> Iterator[Step]:
+    seed, moment = event.header.seed, one.step.moment
+    details: tuple[str, ...] = ()
+    if seed == moment.beacon:
+        details = (f"the beacon of this log block, slot {moment.slot}: {seed.hex()}",)
+    fields = {"seed": seed.hex(), "is_beacon": seed == moment.beacon}
+    sentence = f"The job opens with seed {seed.hex()[:16]}."
+    yield Step("JobOpened", one.step, sentence, details, fields)
+    if case.deal is not None and case.deal.deck:
+        yield _dealt(case, one.step, case.deal)
+
+
+def _dealt(case: Case, step: LogStep, deal: Deal) -> Step:
+    owner, leaf = case.assigned[case.index], deal.leaf_of(case.index)
+    cards = counted(len(deal.deck), "card")
+    return Step(
+        "Deal",
+        step,
+        f"{cards}, shuffled by the seed: {case.place()} goes to {case.name(owner)}.",
+        tuple(why_dealt(case, deal)),
+        {
+            "deck": [
+                {"lot": card.lot.hex(), "prover": card.prover.hex(), "number": card.number}
+                for card in deal.deck
+            ],
+            "bits": [
+                {"merge": plain(turn.merge), "bit": turn.bit, "child": plain(turn.child)}
+                for turn in deal.turns(case.index)
+            ],
+            "leaf": leaf,
+            "card": deal.card_of(leaf),
+            "prover": plain(owner),
+        },
+    )
+
+
+def _tell_assigned(case: Case, one: Happened, event: Assigned) -> Iterator[Step]:
+    heirs = [] if case.deal is None else [heir.hex() for heir, _ in case.deal.heirs(case.index)]
+    yield Step(
+        "Assigned",
+        one.step,
+        f"{case.place().capitalize()} belongs to {case.name(event.prover)}.",
+        tuple(why_these_heirs(case)),
+        {"prover": plain(event.prover), "heirs": heirs},
+    )
+
+
+# --- rights ---
+
+
+def _tell_right_opened(case: Case, one: Happened, event: RightOpened) -> Iterator[Step]:
+    tick, admissible = one.step.moment.tick, event.admissible
+    details = [f"admissible from tick {admissible} = {tick} + {admissible - tick}, minimal time"]
+    inputs = case.inputs(one.step)
+    if len(inputs) == 2 and inputs[-1].step is one.step:
+        told = (f"{case.place(_index(each))} at tick {each.step.moment.tick}" for each in inputs)
+        details.insert(0, f"both inputs are recorded: {' and '.join(told)}")
+    fields = {"holder": plain(event.holder), "admissible": admissible}
+    sentence = f"The right of {case.name(event.holder)} opens."
+    yield Step("RightOpened", one.step, sentence, tuple(details), fields)
+
+
+def _index(one: Happened) -> TreeIndex:
+    assert isinstance(one.event, ProofRecorded)
+    return one.event.index
+
+
+def _tell_window(case: Case, one: Happened, event: WindowStarted) -> Iterator[Step]:
+    moment = one.step.moment
+    yield Step(
+        "WindowStarted",
+        one.step,
+        f"The window of {case.name(event.holder)} starts: it closes after tick {event.closes} = "
+        f"{moment.tick} + {event.closes - moment.tick}.",
+        (f"this log block's own ancestors finalise height {moment.settled}",),
+        {"holder": event.holder.hex(), "closes": event.closes, "settled": moment.settled},
+    )
+
+
+def _tell_missed(case: Case, one: Happened, event: RightMissed) -> Iterator[Step]:
+    yield Step(
+        "RightMissed",
+        one.step,
+        f"{case.name(event.holder)} missed: its window has closed and nothing is recorded.",
+        tuple(why_failed(case, event)),
+        {"holder": event.holder.hex(), "failed": event.failed},
+    )
+
+
+def _tell_taken_over(case: Case, one: Happened, event: TakenOver) -> Iterator[Step]:
+    yield Step(
+        "TakenOver",
+        one.step,
+        f"The right passes from {case.name(event.previous)} to {case.name(event.heir)}.",
+        tuple(why_this_heir(case, one.step, event)),
+        {"previous": event.previous.hex(), "heir": plain(event.heir)},
+    )
+
+
+# --- operations and records ---
+
+
+def _tell_accepted(case: Case, one: Happened, event: OperationAccepted) -> Iterator[Step]:
+    operation = case.operation(event)
+    sentence = f"{case.called(operation)} is accepted."
+    if isinstance(operation.payload, ProofRecord):
+        recorded = [
+            each.prover
+            for each in one.step.events
+            if isinstance(each, ProofRecorded)
+            and (each.job, each.index) == (case.entry.job, case.index)
+        ]
+        if operation.sender in recorded:
+            return
+        sentence = f"{case.called(operation)} is accepted: the next log block's beacon decides."
+    fields = {"operation": event.operation.hex(), "sender": event.sender.hex()}
+    yield Step("OperationAccepted", one.step, sentence, fields=fields)
+
+
+def _tell_refused(case: Case, one: Happened, event: OperationRefused) -> Iterator[Step]:
+    yield Step(
+        "OperationRefused",
+        one.step,
+        f"{case.called(case.operation(event))} is refused: {Reason[event.reason].value}.",
+        fields={
+            "operation": event.operation.hex(),
+            "sender": event.sender.hex(),
+            "reason": event.reason,
+        },
+    )
+
+
+def _tell_recorded(case: Case, one: Happened, event: ProofRecorded) -> Iterator[Step]:
+    yield Step(
+        "ProofRecorded",
+        one.step,
+        f"The proof of {case.name(event.prover)} is recorded, claim {event.claim.hex()[:16]}.",
+        tuple(why_this_proof(case, one, event)),
+        {"prover": event.prover.hex(), "claim": event.claim.hex()},
+    )
+
+
+def _tell_passed_over(case: Case, one: Happened, event: ProofPassedOver) -> Iterator[Step]:
+    sentence = f"The proof of {case.name(event.prover)} lost the draw."
+    fields = {"prover": event.prover.hex(), "claim": event.claim.hex()}
+    yield Step("ProofPassedOver", one.step, sentence, fields=fields)
+
+
+# --- the end of the job ---
+
+
+def _tell_proven(_case: Case, one: Happened, _event: JobProven) -> Iterator[Step]:
+    yield Step("JobProven", one.step, "The root is recorded: the job is proven.")
+
+
+def _tell_settled(_case: Case, one: Happened, _event: JobSettled) -> Iterator[Step]:
+    yield Step("JobSettled", one.step, "The job is settled.")
+
+
+def _tell_voided(case: Case, one: Happened, event: JobVoided) -> Iterator[Step]:
+    because = "" if event.because == event.job else f", because of {case.job(event.because)}"
+    fields = {"because": event.because.hex()}
+    yield Step("JobVoided", one.step, f"The job is void{because}.", fields=fields)
+
+
+def _tell_moved(case: Case, one: Happened, event: Moved) -> Iterator[Step]:
+    is_first = case.moves(one.step)[0] is event
+    kind, owner = event.target.kind, event.target.owner
+    to = case.name(owner) if kind is PocketKind.BALANCE else f"the {kind.value}"
+    to = "the burn" if kind is PocketKind.BURNED else to
+    yield Step(
+        "Moved",
+        one.step,
+        f"{event.amount:,} to {to}: {event.cause.value}.",
+        tuple(why_this_pay(case, one.step)) if is_first else (),
+        {"cause": event.cause.name, "amount": event.amount, "target": plain(event.target)},
+    )
+
+
+def _outcome(case: Case) -> str:
+    """One sentence about how it ended."""
+    record, is_void = case.last(ProofRecorded), case.last(JobVoided) is not None
+    owner, place = case.assigned.get(case.index), case.place().capitalize()
+    if record is None:
+        return f"{place}: {'void' if is_void else 'no proof is recorded when the log ends'}."
+    story = f"proven by {case.name(record.prover)}"
+    if owner is not None and record.prover != owner:
+        story += f" in place of {case.name(owner)}"
+    paid = sum(
+        one.event.amount
+        for one in case.happened
+        if isinstance(one.event, Moved) and one.event.target.owner == record.prover
+    )
+    if is_void:
+        story += ", but the job is void"
+    if paid or case.last(JobSettled) is not None:
+        story += f", paid {paid:,}" if paid else ", paid nothing"
+    return f"{place}: {story}."
+
+
+_TELLERS: Final[Mapping[type, Callable[[Case, Happened, Any], Iterator[Step]]]] = {
+    LeaderElected: _tell_leader,
+    BlockSealed: _tell_sealed,
+    JobOpened: _tell_opened,
+    Assigned: _tell_assigned,
+    RightOpened: _tell_right_opened,
+    WindowStarted: _tell_window,
+    RightMissed: _tell_missed,
+    TakenOver: _tell_taken_over,
+    OperationAccepted: _tell_accepted,
+    OperationRefused: _tell_refused,
+    ProofRecorded: _tell_recorded,
+    ProofPassedOver: _tell_passed_over,
+    JobProven: _tell_proven,
+    JobSettled: _tell_settled,
+    JobVoided: _tell_voided,
+    Moved: _tell_moved,
+}
