@@ -70,6 +70,9 @@ def launch_testnet(
         Path | None, typer.Option(help="Run folder; default: a new one in runs/.")
     ] = None,
     keep_running: Annotated[bool, typer.Option(help="Go on until interrupted.")] = False,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Lines instead of a screen, on a terminal too.")
+    ] = False,
 ) -> None:
     """Start a network of real processes here, have it prove blocks, say what happened."""
     from scripts.launcher.command import run
@@ -89,7 +92,7 @@ def launch_testnet(
         leaf_ms=leaf_ms,
         merge_ms=merge_ms,
     )
-    code = run(wish, tuple(kill or ()), restart, out, keep_running=keep_running)
+    code = run(wish, tuple(kill or ()), restart, out, keep_running=keep_running, plain=plain)
     raise typer.Exit(code)
 
 

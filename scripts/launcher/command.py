@@ -12,6 +12,7 @@ from rich.table import Table
 from scripts.configuration import ConfigurationError
 from scripts.launcher import growth
 from scripts.launcher.faults import BadFault, Fault, check_faults
+from scripts.launcher.live import open_view
 from scripts.launcher.plan import Wish, is_possible, make_plan
 from scripts.launcher.summary import Verdict
 from scripts.launcher.testnet import Order, TestnetFailed, make_run_folder, run_testnet
@@ -33,6 +34,7 @@ def run(
     out: Path | None,
     *,
     keep_running: bool,
+    plain: bool = False,
 ) -> int:
     """Run a testnet.
 
@@ -54,7 +56,8 @@ def run(
         folder = _folder(out)
         print(f"run folder: {folder}", flush=True)
         order = Order(plan, folder, faults, restart_s, keep_running)
-        verdict = trio.run(run_testnet, order, _say)
+        with open_view(plan, folder, plain=plain) as view:
+            verdict = trio.run(run_testnet, order, view)
     except TestnetFailed as failure:
         return _refuse(errors, failure.sentence, failure.hint)
     show(verdict, folder)
@@ -70,10 +73,6 @@ def _folder(out: Path | None) -> Path:
         raise TestnetFailed(f"{out} is not empty", "name a new folder with --out")
     out.mkdir(parents=True, exist_ok=True)
     return out
-
-
-def _say(sentence: str) -> None:
-    print(sentence, flush=True)
 
 
 def _refuse(errors: Console, sentence: str, hint: str) -> int:

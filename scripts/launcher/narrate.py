@@ -1,13 +1,14 @@
 """Tells a run while it happens: one plain line for each thing worth knowing.
 
-Every final event is told once, when the first node reports it; what a node does by itself (proving)
-is told as that node reports it. Times count from the launch.
+It is given what :class:`scripts.launcher.watch.Story` passes on, so that a final event is told
+once; what a node does by itself (proving) is told as that node reports it. Times count from the
+launch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 from scripts.launcher.plan import Plan
 
@@ -18,19 +19,28 @@ SHORT = 8
 """Hexadecimal digits that stand for a long name."""
 
 
+_SKIPS: Final = {
+    "NOT_REVEALED": "nobody revealed in time",
+    "NOT_COMMITTED": "no prover was committed in time",
+    "PARENT_FELL": "the block that it built on fell",
+}
+"""Why a round made no block, by the name of the reason."""
+
+
 class Narrator:
     """Turns records into sentences."""
 
     def __init__(self, plan: Plan, start_ms: int) -> None:
         self._names = plan.names
         self._start_ms = start_ms
-        self._teller: dict[int, str] = {}
         self._jobs: dict[str, int] = {}
         self._root = plan.wish.leaves.bit_length() - 1
         self._tell: dict[str, Callable[[dict[str, Any]], str | None]] = {
             "Final": self._tell_final,
             "LeaderElected": self._tell_leader_elected,
+            "RunnerUpElected": self._tell_runner_up_elected,
             "RoundSkipped": self._tell_round_skipped,
+            "Awarded": self._tell_awarded,
             "JobOpened": self._tell_job_opened,
             "Assigned": self._tell_assigned,
             "ProofStarted": self._tell_proof_started,
@@ -40,20 +50,22 @@ class Narrator:
             "TakenOver": self._tell_taken_over,
             "JobSettled": self._tell_job_settled,
             "JobVoided": self._tell_job_voided,
+            "BackupTaken": self._tell_backup_taken,
+            "InvalidProofPunished": self._tell_invalid_proof_punished,
+            "EquivocationPunished": self._tell_equivocation_punished,
             "Halted": self._tell_halted,
         }
 
-    def sentences(self, node: str, record: dict[str, Any]) -> Iterator[str]:
-        """Lines for one record; none for most."""
-        tick = record.get("tick")
-        if tick is not None and self._teller.setdefault(tick, node) != node:
-            return
+    def tell(self, node: str, record: dict[str, Any]) -> str | None:
+        """The line for one record; None for most."""
         tell = self._tell.get(record["kind"])
         sentence = None if tell is None else tell(record | {"node": node})
-        if sentence is not None:
-            seconds = (record["at_ms"] - self._start_ms) / 1000
-            where = f"tick {tick:>4}" if tick is not None else " " * 9
-            yield f"{seconds:7.1f} s  {where}  {sentence}"
+        if sentence is None:
+            return None
+        tick = record.get("tick")
+        seconds = (record["at_ms"] - self._start_ms) / 1000
+        where = f"tick {tick:>4}" if tick is not None else " " * 9
+        return f"{seconds:7.1f} s  {where}  {sentence}"
 
     def line(self, now_ms: int, sentence: str) -> str:
         """A line of the launcher's own."""
@@ -73,8 +85,19 @@ class Narrator:
             f"{record['candidates']}, {share:g} % of fees to provers"
         )
 
+    def _tell_runner_up_elected(self, record: dict[str, Any]) -> str:
+        return f"round {record['round']}: {self._name(record['sequencer'])} may make the block, too"
+
     def _tell_round_skipped(self, record: dict[str, Any]) -> str:
-        return f"round {record['round']}: skipped, {self._name(record['leader'])} did not reveal"
+        why = _SKIPS[record["why"]]
+        leader = "" if record["leader"] is None else f", {self._name(record['leader'])} led"
+        return f"round {record['round']}: skipped, {why}{leader}"
+
+    def _tell_awarded(self, record: dict[str, Any]) -> str:
+        return (
+            f"round {record['round']}: {self._name(record['sequencer'])} awards its block to "
+            f"{self._name(record['prover'])} for {record['price']:,}, bond {record['bond']:,}"
+        )
 
     def _tell_job_opened(self, record: dict[str, Any]) -> str:
         number = self._jobs.setdefault(record["job"], len(self._jobs) + 1)
@@ -126,7 +149,24 @@ class Narrator:
         return f"block {self._number(record)}: proven and paid"
 
     def _tell_job_voided(self, record: dict[str, Any]) -> str:
-        return f"block {self._number(record)}: void"
+        because = self._jobs.get(record["because"], 0)
+        number = self._number(record)
+        return f"block {number}: void" + (f", because of block {because}" * (because != number))
+
+    def _tell_backup_taken(self, record: dict[str, Any]) -> str:
+        return f"{self._name(record['prover'])} backs up with a whole block and its proof"
+
+    def _tell_invalid_proof_punished(self, record: dict[str, Any]) -> str:
+        return (
+            f"block {self._number(record)}: {self._name(record['offender'])} signed bytes that do "
+            f"not prove {self._place(record)}, says {self._name(record['reporter'])}: slashed"
+        )
+
+    def _tell_equivocation_punished(self, record: dict[str, Any]) -> str:
+        return (
+            f"{self._name(record['offender'])} signed two things for slot {record['slot']}, says "
+            f"{self._name(record['reporter'])}: slashed"
+        )
 
     def _tell_halted(self, record: dict[str, Any]) -> str:
         return f"{record['node']} stops voting: {record['sentence']}"

@@ -21,11 +21,12 @@ from protocol.params import format_genesis
 from scripts.configuration import save_configuration, save_identity
 from scripts.export import export_run
 from scripts.launcher.faults import Fault, Striker
+from scripts.launcher.live import View
 from scripts.launcher.narrate import Narrator
 from scripts.launcher.plan import Member, Plan
 from scripts.launcher.processes import Process, stop_all
 from scripts.launcher.summary import Verdict, judge
-from scripts.launcher.watch import NodeState, Tail
+from scripts.launcher.watch import NodeState, Story, Tail
 from scripts.records import write_json
 
 LOOK_S: Final = 0.1
@@ -71,7 +72,9 @@ class _Run:
     processes: dict[str, Process]
     states: dict[str, NodeState]
     tails: dict[str, Tail]
+    story: Story
     narrator: Narrator
+    view: View
     striker: Striker
     say: Say
     events: Any
@@ -80,8 +83,9 @@ class _Run:
     is_interrupted: bool = False
 
 
-async def run_testnet(order: Order, say: Say) -> Verdict:
-    """Run it. Returns the verdict; nothing is left running, whatever happens.
+async def run_testnet(order: Order, view: View) -> Verdict:
+    """Run it before somebody's eyes. Returns the verdict; nothing is left running, whatever
+    happens.
 
     :raises TestnetFailed: when it never got going.
     """
@@ -90,14 +94,24 @@ async def run_testnet(order: Order, say: Say) -> Verdict:
     processes = {one.name: _prepare(order.run, one) for one in plan.members}
     (order.run / "genesis.toml").write_text(format_genesis(plan.genesis))
     plan.copy_rules(order.run)
-    with (order.run / "events.jsonl").open("w") as events:
+    with (
+        (order.run / "events.jsonl").open("w") as events,
+        (order.run / "story.txt").open("w", buffering=1) as lines,
+    ):
+
+        def say(sentence: str) -> None:
+            lines.write(sentence + "\n")
+            view.say(sentence)
+
         run = _Run(
             order=order,
             plan=plan,
             processes=processes,
             states={name: NodeState(name) for name in processes},
             tails={name: Tail(one.folder / "events.jsonl") for name, one in processes.items()},
+            story=Story(),
             narrator=Narrator(plan, now_ms),
+            view=view,
             striker=Striker(order.faults, plan),
             say=say,
             events=events,
@@ -203,8 +217,12 @@ def _look(run: _Run) -> list[tuple[str, dict[str, Any]]]:
         if run.states[name].height > before:
             run.moved_at = trio.current_time()
         run.events.write(json.dumps({"node": name} | record) + "\n")
-        for sentence in run.narrator.sentences(name, record):
-            run.say(sentence)
+        for news in run.story.news(name, record):
+            run.view.take(name, news)
+            sentence = run.narrator.tell(name, news)
+            if sentence is not None:
+                run.say(sentence)
+    run.view.refresh({name for name, one in run.processes.items() if one.is_running})
     return found
 
 

@@ -31,6 +31,33 @@ class Tail:
                 yield json.loads(line)
 
 
+class Story:
+    """What all nodes tell, with each final tick once: whole, from the first that has it whole.
+
+    What a node does by itself is passed on as it is told.
+    """
+
+    def __init__(self) -> None:
+        self._height = 0
+        self._waiting: dict[str, list[dict[str, Any]]] = {}
+
+    def news(self, node: str, record: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """The records that a record of a node brings to light, in their order; often none."""
+        waiting = self._waiting.setdefault(node, [])
+        if "tick" not in record:
+            if record["kind"] == "Stage":  # a node that starts again tells its ticks anew
+                waiting.clear()
+            yield record
+            return
+        waiting.append(record)
+        if record["kind"] != "Final":
+            return
+        self._waiting[node] = []
+        if record["tick"] > self._height:
+            self._height = record["tick"]
+            yield from waiting
+
+
 @dataclass(slots=True)
 class NodeState:
     """What is known of one node.
