@@ -19,7 +19,7 @@ import importlib.util
 import re
 import sys
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -39,6 +39,7 @@ from protocol.params import (
     settings_of,
 )
 from protocol.registry import PROVING, SEQUENCING, build_machine
+from protocol.rules import ProvingRule, Rule, SequencingRule
 from protocol.types import Root
 from scripts.configuration import ConfigurationError
 
@@ -54,7 +55,7 @@ PARTS: Final = (*RULES, NETWORK)
 FIXED: Final = ("name", "backend", "genesis_time_ms", "slot_ms")
 """Parameters of a network that have an option of their own, or none."""
 
-_DUTIES: Final = {"sequencing": "duty", "proving": "duties"}
+_INTERFACES: Final = {"sequencing": SequencingRule, "proving": ProvingRule}
 _CALL: Final = "run ./scripts/provnet rules to see all of them"
 
 
@@ -92,9 +93,15 @@ def find_rule(part: str, name: str, folder: Path) -> type[Any]:
             f"there is {', '.join(RULES[part])}; a rule of your own is named path.py:Class",
         )
     rule = getattr(_load(folder / path), class_name, None)
-    if not isinstance(rule, type) or not hasattr(rule, _DUTIES[part]):
+    if not isinstance(rule, type):
         raise ConfigurationError(
-            f"{path} has no {part} rule {class_name}", "protocol/rules.py says what a rule is"
+            f"{path} has no class {class_name}", "name the class after the colon"
+        )
+    lacking = [call for call in _calls(part) if not hasattr(rule, call)]
+    if lacking:
+        raise ConfigurationError(
+            f"{name} is no {part} rule: it lacks {', '.join(lacking)}",
+            "protocol/rules.py says what a rule is",
         )
     parameters = getattr(rule, "parameters_type", None)
     if not dataclasses.is_dataclass(parameters) or any(
@@ -250,6 +257,13 @@ def _show(console: Console, title: str, text: str, kind: type[Any]) -> None:
         table.add_row(Text(field.name), Text(default), Text(told.get(field.name, "")))
     console.print(table)
     console.print()
+
+
+def _calls(part: str) -> Iterator[str]:
+    """What a rule of a part must have, as its interface names it."""
+    for interface in (Rule, _INTERFACES[part]):
+        names = {**vars(interface), **interface.__annotations__}
+        yield from (name for name in names if not name.startswith("_"))
 
 
 def _load(path: Path) -> ModuleType:
