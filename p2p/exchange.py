@@ -160,6 +160,7 @@ class Exchange:
                 await self._serve_admitted(stream, name, peer, use)
         except Busy:
             self._registry.statistics.requests_refused += 1
+            self._registry.notify("busy", peer, name)
             await stream.write(bytes([Status.BUSY]))
 
     async def _serve_admitted(self, stream: Any, name: str, peer: Account, use: _PeerUse) -> None:

@@ -49,11 +49,14 @@ BLAMELESS: Final = frozenset(
 )
 """Reasons that depend on how much of the log one has seen: nobody is blamed for them."""
 
+UNTOLD: Final = BLAMELESS - {Reason.TOO_MANY_PENDING}
+"""Reasons that every honest network meets all the time: nobody is told."""
+
 Deliver = Callable[[Any], bool]
 """Hands an accepted message on; False when there is no room for it now."""
 
 OnRefusal = Callable[[str, Reason, Account], None]
-"""Told of every refusal that is somebody's fault: kind, reason, forwarding peer."""
+"""Told of every refusal that may be somebody's fault: kind, reason, forwarding peer."""
 
 
 class Judges:
@@ -90,10 +93,9 @@ class Judges:
         try:
             message = check(payload)
         except Refused as refusal:
-            if refusal.reason in BLAMELESS:
-                return Verdict.IGNORE
-            self._on_refusal(topic.value, refusal.reason, peer)
-            return Verdict.REJECT
+            if refusal.reason not in UNTOLD:
+                self._on_refusal(topic.value, refusal.reason, peer)
+            return Verdict.IGNORE if refusal.reason in BLAMELESS else Verdict.REJECT
         return Verdict.ACCEPT if self._deliver(message) else Verdict.IGNORE
 
     def _proposal(self, payload: bytes) -> LogBlock:

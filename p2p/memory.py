@@ -396,6 +396,7 @@ class MemoryNode:
         serving = self._serving.get(asked.asker, 0)
         if serving >= limits.REQUESTS_AT_ONCE_MAX:
             self._registry.statistics.requests_refused += 1
+            self._registry.notify("busy", asked.asker, asked.name)
             asked.finish(Failure.BUSY)
             return
         self._serving[asked.asker] = serving + 1

@@ -526,20 +526,23 @@ class Node:
                 return OperationHeard(message, now_ms)
 
     def _on_refusal(self, kind: str, reason: Reason, peer: Account) -> None:
-        self._count_refusal(kind, reason, peer.hex())
-        self._parts.observer(MessageRefused(kind, reason, peer, ""))
-
-    def _count_refusal(self, kind: str, reason: Reason, peer: str) -> None:
-        key = kind, reason.name, peer
-        is_counted = key in self.refusals or len(self.refusals) < REFUSALS_MAX
-        self.refusals[key if is_counted else (kind, reason.name, "")] += 1
+        self._tell_refusal(MessageRefused(kind, reason, peer, ""))
 
     def _on_rejected(self, rejected: Rejected) -> None:
-        kind, reason, signer = rejected.kind, rejected.reason, rejected.signer
-        if reason not in (Reason.DUPLICATE, Reason.PAST_SLOT):
-            self._count_refusal(kind, reason, "" if signer is None else signer.hex())
-            self._parts.observer(MessageRefused(kind, reason, signer, rejected.detail))
-            log.info("refused a %s: %s %s", kind, reason.value, rejected.detail)
+        if rejected.reason not in (Reason.DUPLICATE, Reason.PAST_SLOT):
+            self._tell_refusal(
+                MessageRefused(rejected.kind, rejected.reason, rejected.signer, rejected.detail)
+            )
+
+    def _tell_refusal(self, refused: MessageRefused) -> None:
+        kind, reason, peer = refused.message, refused.reason, refused.peer
+        key = kind, reason.name, "" if peer is None else peer.hex()
+        is_counted = key in self.refusals or len(self.refusals) < REFUSALS_MAX
+        self.refusals[key if is_counted else (kind, reason.name, "")] += 1
+        # what comes in floods is only counted, or it would fill our disk
+        if reason is not Reason.TOO_MANY_PENDING:
+            self._parts.observer(refused)
+            log.info("refused a %s: %s %s", kind, reason.value, refused.detail)
 
     # --- agents ---
 

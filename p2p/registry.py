@@ -24,8 +24,9 @@ log = logging.getLogger("provnet.p2p")
 class NetworkEvent:
     """Something an operator may want to see.
 
-    ``kind`` is one of ``connected``, ``disconnected``, ``penalised``, ``banned``, ``judge-failed``,
-    ``answer-failed``; ``detail`` is for a person.
+    ``kind`` is one of ``connected``, ``disconnected``, ``penalised``, ``banned``, ``busy``
+    (it asked for more than a limit allows), ``judge-failed``, ``answer-failed``; ``detail`` is for
+    a person.
     """
 
     kind: str

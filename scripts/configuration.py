@@ -90,6 +90,24 @@ class TrafficConfiguration:
 
 
 @dataclass(frozen=True, slots=True)
+class CheatConfiguration:
+    """A node that breaks rules on purpose, or whose network is bad; see ``scripts.cheats``.
+
+    :ivar does: names of cheats, each with ``:KIND`` behind it where it has kinds.
+    :ivar seed: text from which all chance follows.
+    :ivar delay_ms: mean delay of every message.
+    :ivar partition: accounts, in hexadecimal digits, that are cut off from all others.
+    :ivar partition_ms: for how long.
+    """
+
+    does: tuple[str, ...]
+    seed: str = ""
+    delay_ms: int = 0
+    partition: tuple[str, ...] = ()
+    partition_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class NodeConfiguration:
     """One process of a network.
 
@@ -108,6 +126,7 @@ class NodeConfiguration:
     prover: ProverConfiguration | None = None
     sequencer: SequencerConfiguration | None = None
     traffic: TrafficConfiguration | None = None
+    cheats: CheatConfiguration | None = None
 
 
 def load_configuration(path: Path) -> NodeConfiguration:
@@ -118,16 +137,13 @@ def load_configuration(path: Path) -> NodeConfiguration:
 
 def save_configuration(path: Path, configuration: NodeConfiguration) -> None:
     """Write ``node.toml``."""
-    tables = {
-        name: value
-        for name in ("prover", "sequencer", "traffic")
-        if (value := getattr(configuration, name)) is not None
-    }
-    lines = [
-        f"{field.name} = {_toml(getattr(configuration, field.name))}"
+    entries = {
+        field.name: value
         for field in dataclasses.fields(configuration)
-        if field.name not in ("prover", "sequencer", "traffic")
-    ]
+        if (value := getattr(configuration, field.name)) is not None
+    }
+    tables = {name: value for name, value in entries.items() if dataclasses.is_dataclass(value)}
+    lines = [f"{name} = {_toml(value)}" for name, value in entries.items() if name not in tables]
     for title, table in tables.items():
         lines += ["", f"[{title}]"]
         lines += [

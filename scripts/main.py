@@ -12,6 +12,7 @@ import typer
 
 from protocol.errors import Refused
 from scripts.configuration import ConfigurationError
+from scripts.launcher import options
 
 application = typer.Typer(
     name="provnet", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
@@ -36,46 +37,31 @@ def launch_testnet(
     seed: Annotated[
         str, typer.Option(help="Text that keys and transfers follow from.")
     ] = "provnet",
-    sequencing: Annotated[
-        str, typer.Option(help="Sequencing rule, or path.py:Class. See: provnet rules.")
-    ] = "fernet",
-    proving: Annotated[
-        str, typer.Option(help="Proving rule, or path.py:Class. See: provnet rules.")
-    ] = "elected",
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            help="RULE.NAME=VALUE: a parameter of the sequencing or proving rule, or of the "
-            "network. May be given more than once.",
-        ),
-    ] = None,
-    leaf_ms: Annotated[
-        int | None, typer.Option(min=0, help="Time of a modelled leaf; modelled backend only.")
-    ] = None,
-    merge_ms: Annotated[
-        int | None, typer.Option(min=0, help="Time of a modelled merge; modelled backend only.")
-    ] = None,
-    kill: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="WHO@EVENT: kill -9 a node's name, any, pair or all-but-one "
-            "when elected, or at a leaf, merge or root. May be given more than once."
-        ),
-    ] = None,
-    restart: Annotated[
-        float | None, typer.Option(help="Bring the killed back after so many seconds.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Run folder; default: a new one in runs/.")
-    ] = None,
+    sequencing: options.Sequencing = "fernet",
+    proving: options.Proving = "elected",
+    settings: options.Settings = None,
+    leaf_ms: options.LeafMs = None,
+    merge_ms: options.MergeMs = None,
+    kill: options.Kill = None,
+    restart: options.Restart = None,
+    silent: options.Silent = None,
+    forge: options.Forge = None,
+    early: options.Early = None,
+    late: options.Late = None,
+    withhold: options.Withhold = None,
+    neglect: options.Neglect = None,
+    equivocate: options.Equivocate = None,
+    no_reveal: options.NoReveal = None,
+    flood: options.Flood = None,
+    delay_ms: options.DelayMs = 0,
+    partition: options.Partition = "",
+    out: options.RunFolder = None,
     keep_running: Annotated[bool, typer.Option(help="Go on until interrupted.")] = False,
-    plain: Annotated[
-        bool, typer.Option("--plain", help="Lines instead of a screen, on a terminal too.")
-    ] = False,
+    plain: options.Plain = False,
 ) -> None:
     """Start a network of real processes here, have it prove blocks, say what happened."""
     from scripts.launcher.command import run
+    from scripts.launcher.mischief import Mischief
     from scripts.launcher.plan import Wish
 
     wish = Wish(
@@ -92,7 +78,21 @@ def launch_testnet(
         leaf_ms=leaf_ms,
         merge_ms=merge_ms,
     )
-    code = run(wish, tuple(kill or ()), restart, out, keep_running=keep_running, plain=plain)
+    asked = {
+        "silent": silent,
+        "forge": forge,
+        "early": early,
+        "late": late,
+        "withhold": withhold,
+        "neglect": neglect,
+        "equivocate": equivocate,
+        "no-reveal": no_reveal,
+        "flood": flood,
+    }
+    cheats = tuple((name, node) for name, nodes in asked.items() for node in nodes or ())
+    mischief = Mischief(cheats, delay_ms, partition)
+    kills = tuple(kill or ())
+    code = run(wish, kills, restart, out, keep_running=keep_running, plain=plain, mischief=mischief)
     raise typer.Exit(code)
 
 

@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -33,6 +34,7 @@ from p2p.node import (
     Workshop,
 )
 from p2p.peers import Address, AddressBook
+from p2p.registry import NetworkEvent
 from p2p.store import Store
 from protocol.agents import Agent
 from protocol.happenings import BlockFinal
@@ -54,6 +56,7 @@ from prover.backend import Plonky2Backend
 from prover.modelled import ModelledBackend
 from prover.pool import PoolSettings, ProvingFailed, open_pool
 from prover.tasks import ProvingTask
+from scripts.cheats.node import Cheats
 from scripts.configuration import (
     NodeConfiguration,
     ProverConfiguration,
@@ -115,6 +118,11 @@ class EventLog:
         """Tell a dataclass value, with ``more`` fields that are plain already."""
         self.write(record_of(value, self._clock.now_ms()) | more)
 
+    def cheat(self, name: str, what: str, **fields: Any) -> None:
+        """Tell that this node cheats, or that its network is made bad."""
+        log.warning("CHEAT %s: %s", name, what)
+        self.write(record("Cheat", self._clock.now_ms(), cheat=name, what=what, **fields))
+
     def observe(self, event: NodeEvent) -> None:
         """Tell what the node did."""
         now_ms = self._clock.now_ms()
@@ -138,6 +146,18 @@ class EventLog:
                 operations=len(final.block.operations),
             )
         )
+
+
+class Conduct:
+    """Counts what the network tells of peers, by kind, account and detail."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[tuple[str, str, str]] = Counter()
+
+    def observe(self, event: NetworkEvent) -> None:
+        """Count one."""
+        peer = "" if event.peer is None else event.peer.hex()
+        self.counts[event.kind, peer, event.detail] += 1
 
 
 class Observers:
@@ -189,10 +209,12 @@ async def _run_node(path: Path, stop_with_input: bool, follow: Follow) -> None:
     book_path = folder / "peers.json"
     book = make_book(book_path, configuration)
     listen = (configuration.listen_host, configuration.listen_port)
-    host = LibP2PNetwork(identity.signing_seed, network, listen, book)
+    conduct = Conduct()
+    host = LibP2PNetwork(identity.signing_seed, network, listen, book, observer=conduct.observe)
     # 4. observers
     stopping = trio.CancelScope()
     agents = make_agents(configuration, identity, genesis, backend)
+    cheats = Cheats(configuration.cheats, events.cheat)
     with (
         # 5. store
         Store(folder / "store.sqlite", network) as store,
@@ -201,25 +223,22 @@ async def _run_node(path: Path, stop_with_input: bool, follow: Follow) -> None:
         events.stage("starting workers")
         async with make_workshop(configuration.prover, backend) as workshop:
             # 6. node
-            node = Node(
-                NodeParts(
-                    replica=make_replica(
-                        genesis, genesis_state, identity, store, genesis_path.parent
-                    ),
-                    network=host,
-                    store=store,
-                    journal=journal,
-                    backend=backend,
-                    genesis_state=genesis_state,
-                    clock=clock,
-                    agents=agents,
-                    workshop=workshop,
-                    offload=in_thread,
-                    observer=Observers((events.observe, follow(stopping.cancel))),
-                )
+            parts = NodeParts(
+                replica=make_replica(genesis, genesis_state, identity, store, genesis_path.parent),
+                network=host,
+                store=store,
+                journal=journal,
+                backend=backend,
+                genesis_state=genesis_state,
+                clock=clock,
+                agents=agents,
+                workshop=workshop,
+                offload=in_thread,
+                observer=Observers((events.observe, follow(stopping.cancel))),
             )
+            node = Node(cheats.corrupt(parts))
             # 7. run
-            async with host.run():
+            async with host.run(), cheats.running():
                 with stopping:
                     async with trio.open_nursery() as nursery:
                         nursery.start_soon(_stop_on_signal, stopping)
@@ -231,7 +250,7 @@ async def _run_node(path: Path, stop_with_input: bool, follow: Follow) -> None:
                         await node.run()
             book.save(book_path)
         digests = digests_of(folder / EVENTS)
-        write_json(folder / "report.json", report(configuration.name, node, digests))
+        write_json(folder / "report.json", report(configuration.name, node, digests, conduct))
         events.stage("stopped")
 
 
@@ -240,7 +259,7 @@ def digests_of(path: Path) -> dict[int, str]:
     return {one["tick"]: one["digest"] for one in read_lines(path) if one["kind"] == "Final"}
 
 
-def report(name: str, node: Node, digests: dict[int, str]) -> dict[str, Any]:
+def report(name: str, node: Node, digests: dict[int, str], conduct: Conduct) -> dict[str, Any]:
     """What a node says about itself when it stops."""
     machine = node.machine
     return {
@@ -258,6 +277,10 @@ def report(name: str, node: Node, digests: dict[int, str]) -> dict[str, Any]:
         "refused": [
             {"kind": kind, "reason": reason, "from": peer, "count": count}
             for (kind, reason, peer), count in sorted(node.refusals.items())
+        ],
+        "conduct": [
+            {"kind": kind, "from": peer, "detail": detail, "count": count}
+            for (kind, peer, detail), count in sorted(conduct.counts.items())
         ],
     }
 

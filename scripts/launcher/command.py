@@ -13,6 +13,7 @@ from scripts.configuration import ConfigurationError
 from scripts.launcher import growth
 from scripts.launcher.faults import BadFault, Fault, check_faults
 from scripts.launcher.live import open_view
+from scripts.launcher.mischief import Mischief, make_mischief
 from scripts.launcher.plan import Wish, is_possible, make_plan
 from scripts.launcher.summary import Verdict
 from scripts.launcher.testnet import Order, TestnetFailed, make_run_folder, run_testnet
@@ -35,6 +36,7 @@ def run(
     *,
     keep_running: bool,
     plain: bool = False,
+    mischief: Mischief | None = None,
 ) -> int:
     """Run a testnet.
 
@@ -45,11 +47,11 @@ def run(
     if objection is not None:
         return _refuse(errors, objection, "run ./scripts/provnet testnet --help")
     try:
-        plan = make_plan(wish)
+        plan = make_mischief(make_plan(wish), mischief or Mischief())
         faults = tuple(Fault.parse(text, plan) for text in kills)
         check_faults(faults, plan)
     except BadFault as failure:
-        return _refuse(errors, str(failure), "run ./scripts/provnet testnet --help")
+        return _refuse(errors, failure.sentence, failure.hint)
     except ConfigurationError as failure:
         return _refuse(errors, failure.sentence, failure.hint)
     try:
@@ -100,6 +102,13 @@ def show(verdict: Verdict, folder: Path) -> None:
     for one in fields["takeovers"]:
         console.print(
             f"takeover: {one['by']} proved {one['level']}:{one['position']} for {one['failed']}"
+        )
+    for one in fields["cheats"]:
+        console.print(f"cheat: {one['sentence']}")
+    if fields["cheats"] and not fields["harmed"]:
+        console.print(
+            f"nobody else harmed: {len(fields['honest'])} honest nodes lost nothing but fees, none "
+            "was punished, banned or left alone"
         )
     table = Table("node", "income", "of which", box=None, pad_edge=False)
     for name, income in fields["income"].items():

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from protocol.signing import digest
+from scripts.cheats.node import cheats_of
 from scripts.launcher.plan import Plan
 
 EVENTS: Final = ("elected", "leaf", "merge", "root")
@@ -24,8 +25,21 @@ GROUPS: Final = ("any", "pair", "all-but-one")
 """What can stand for a node's name."""
 
 
+HELP: Final = "run ./scripts/provnet testnet --help"
+"""What to do about a fault that was not understood."""
+
+
 class BadFault(Exception):
-    """A fault cannot be carried out; the sentence says why."""
+    """A fault cannot be carried out.
+
+    :ivar sentence: why.
+    :ivar hint: what to do.
+    """
+
+    def __init__(self, sentence: str, hint: str = HELP) -> None:
+        super().__init__(f"{sentence}\nhint: {hint}")
+        self.sentence = sentence
+        self.hint = hint
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +71,40 @@ def check_faults(faults: tuple[Fault, ...], plan: Plan) -> None:
     :raises BadFault: with the sentence.
     """
     named = {fault.who for fault in faults}
-    lost = sum(one.log_stake for one in plan.members if one.name in named)
+    named |= {
+        one.name
+        for one in plan.members
+        if any(cheat.costs_votes for cheat in cheats_of(one.configuration.cheats))
+    }
+    lost = [one for one in plan.members if one.name in named and one.log_stake]
     total = sum(one.log_stake for one in plan.members)
-    if 3 * (total - lost) <= 2 * total:
+    if lost and 3 * (total - sum(one.log_stake for one in lost)) <= 2 * total:
+        names = ", ".join(one.name for one in lost)
         raise BadFault(
-            f"killing {', '.join(sorted(named))} leaves the log without two thirds of its stake"
+            f"without {names} the log is left without more than two thirds of its stake",
+            "name fewer validators, or ask for more with --validators",
         )
-    provers = [one.name for one in plan.members if one.configuration.prover]
+    provers, honest = _provers(plan), _honest_provers(plan)
     if len(provers) < 2 and faults:
         raise BadFault("killing the only prover leaves nobody to prove")
+    killed = sum({"any": 1, "pair": 2}.get(one.who, one.who in honest) for one in faults)
+    if len(honest) < len(provers) and killed >= len(honest):
+        raise BadFault(
+            f"of the honest provers {', '.join(honest)} the kills may leave none",
+            "name fewer, or ask for more with --provers",
+        )
+
+
+def _provers(plan: Plan) -> list[str]:
+    return [one.name for one in plan.members if one.configuration.prover]
+
+
+def _honest_provers(plan: Plan) -> list[str]:
+    return [
+        one.name
+        for one in plan.members
+        if one.configuration.prover and not cheats_of(one.configuration.cheats)
+    ]
 
 
 class Striker:
@@ -74,7 +113,7 @@ class Striker:
     def __init__(self, faults: tuple[Fault, ...], plan: Plan) -> None:
         self._waiting = list(faults)
         self._plan = plan
-        self._provers = [one.name for one in plan.members if one.configuration.prover]
+        self._provers = _provers(plan)
         self._names = plan.names
         self._owners: dict[tuple[str, int, int], str] = {}
         self._leaves = plan.wish.leaves
@@ -127,7 +166,7 @@ class Striker:
         return ()
 
     def _chosen(self, actor: str) -> str:
-        """Who survives: not the actor, and the same one for the same seed."""
-        others = [one for one in self._provers if one != actor]
+        """Who survives: honest, not the actor, and the same one for the same seed."""
+        others = [one for one in _honest_provers(self._plan) if one != actor]
         seed = self._plan.wish.seed.encode()
         return min(others, key=lambda name: digest(b"provnet/survivor/1", seed, name.encode()))

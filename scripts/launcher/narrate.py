@@ -53,6 +53,7 @@ class Narrator:
             "BackupTaken": self._tell_backup_taken,
             "InvalidProofPunished": self._tell_invalid_proof_punished,
             "EquivocationPunished": self._tell_equivocation_punished,
+            "Cheat": self._tell_cheat,
             "Halted": self._tell_halted,
         }
 
@@ -167,6 +168,9 @@ class Narrator:
             f"{self._name(record['offender'])} signed two things for slot {record['slot']}, says "
             f"{self._name(record['reporter'])}: slashed"
         )
+
+    def _tell_cheat(self, record: dict[str, Any]) -> str:
+        return f"CHEAT {record['node']} {record['cheat']}: {record['what']}"
 
     def _tell_halted(self, record: dict[str, Any]) -> str:
         return f"{record['node']} stops voting: {record['sentence']}"

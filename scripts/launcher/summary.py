@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from scripts.cheats.node import cheats_of
+from scripts.launcher.cheated import outcomes
 from scripts.launcher.growth import judge_run
+from scripts.launcher.harm import harms
 from scripts.launcher.plan import Plan
+from scripts.launcher.testimony import Testimony
 from scripts.money import add_up
 from scripts.records import read_lines
 
@@ -39,10 +43,19 @@ class Verdict:
     is_interrupted: bool = False
 
 
-def judge(plan: Plan, run: Path, alive: list[str]) -> Verdict:
+def judge(
+    plan: Plan,
+    run: Path,
+    alive: list[str],
+    *,
+    killed: tuple[str, ...] = (),
+    ended_ms: int = 0,
+) -> Verdict:
     """Compute the summary of a stopped run.
 
     :param alive: names of the nodes that were running at the end.
+    :param killed: names of those that were killed on purpose.
+    :param ended_ms: when the run ended, before any node was stopped.
     """
     reports = {name: _report(run, name) for name in alive}
     present = {name: report for name, report in reports.items() if report is not None}
@@ -53,12 +66,17 @@ def judge(plan: Plan, run: Path, alive: list[str]) -> Verdict:
         faults += [f"{name}: {sentence}" for sentence in report["invariants_broken"]]
         faults += [f"{name} halted: {report['halted']}"] if report["halted"] else []
     agree = not faults and bool(present)
-    reference = max(present, key=lambda name: present[name]["final_height"], default=None)
+    reference = _reference(plan, present)
     story = histories[reference] if reference is not None else []
     money_faults = list(_money_faults(plan, present, histories))
     proven = sum(1 for record in story if record["kind"] == "JobSettled")
     if proven < plan.wish.blocks:
         faults.append(f"{proven} of {plan.wish.blocks} blocks were proven")
+    testimony = Testimony(plan, run, story, present, killed=killed, ended_ms=ended_ms)
+    met = list(outcomes(testimony)) if testimony.is_of_mischief else []
+    harmed = list(harms(testimony)) if testimony.is_of_mischief else []
+    faults += [f"this cheat was not met: {one.sentence}" for one in met if not one.is_met]
+    faults += harmed
     fields = {
         "blocks_asked": plan.wish.blocks,
         "blocks_proven": proven,
@@ -66,6 +84,9 @@ def judge(plan: Plan, run: Path, alive: list[str]) -> Verdict:
         "nodes_agree": agree,
         "money_conserved": not money_faults and bool(present),
         "takeovers": list(_takeovers(plan, story)),
+        "cheats": [asdict(one) for one in met],
+        "honest": testimony.honest,
+        "harmed": harmed,
         "refused": list(_refused(plan, present)),
         "income": _income(plan, story),
         **_times(plan, run, story),
@@ -76,6 +97,16 @@ def judge(plan: Plan, run: Path, alive: list[str]) -> Verdict:
         "faults": faults + money_faults,
     }
     return Verdict(fields, tuple(faults + money_faults), reference)
+
+
+def _reference(plan: Plan, reports: dict[str, dict[str, Any]]) -> str | None:
+    """Who tells the story: of the nodes that know most, an honest one if there is one."""
+    cheats = {one.name for one in plan.members if cheats_of(one.configuration.cheats)}
+    return max(
+        reports,
+        key=lambda name: (name not in cheats, reports[name]["final_height"]),
+        default=None,
+    )
 
 
 def _report(run: Path, name: str) -> dict[str, Any] | None:

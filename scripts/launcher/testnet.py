@@ -18,6 +18,7 @@ from typing import Any, Final
 import trio
 
 from protocol.params import format_genesis
+from scripts.cheats.node import cheats_of
 from scripts.configuration import save_configuration, save_identity
 from scripts.export import export_run
 from scripts.launcher.faults import Fault, Striker
@@ -123,10 +124,11 @@ async def run_testnet(order: Order, view: View) -> Verdict:
                 await _watch(run, nursery)
                 nursery.cancel_scope.cancel()
             alive = [name for name, one in processes.items() if one.is_running]
+            ended_ms = _now_ms()
         finally:
             await stop_all(list(processes.values()))
             _look(run)
-    return _finish(run, alive)
+    return _finish(run, alive, ended_ms)
 
 
 # --- start ---
@@ -227,8 +229,16 @@ def _look(run: _Run) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _is_done(run: _Run) -> bool:
-    """Whether every block is settled at every node that is meant to be alive."""
-    living = [run.states[name] for name, one in run.processes.items() if one.is_wanted]
+    """Whether every block is settled at every honest node that is meant to be alive.
+
+    A cheat may be left behind: a flooder that others ban, or one that waits for what it refuses.
+    """
+    cheats = {one.name for one in run.plan.members if cheats_of(one.configuration.cheats)}
+    living = [
+        run.states[name]
+        for name, one in run.processes.items()
+        if one.is_wanted and name not in cheats
+    ]
     waiting = run.order.restart_s is not None and any(
         not run.processes[name].is_wanted for name in run.killed
     )
@@ -271,8 +281,10 @@ async def _stop_on_signal(run: _Run, scope: trio.CancelScope) -> None:
 # --- finish ---
 
 
-def _finish(run: _Run, alive: list[str]) -> Verdict:
-    verdict = replace(judge(run.plan, run.order.run, alive), is_interrupted=run.is_interrupted)
+def _finish(run: _Run, alive: list[str], ended_ms: int) -> Verdict:
+    killed = tuple(run.killed)
+    verdict = judge(run.plan, run.order.run, alive, killed=killed, ended_ms=ended_ms)
+    verdict = replace(verdict, is_interrupted=run.is_interrupted)
     write_json(run.order.run / "summary.json", verdict.fields)
     if verdict.reference is not None:
         export_run(run.order.run, run.processes[verdict.reference].folder)

@@ -13,6 +13,7 @@ import trio.testing
 from p2p.journal import Journal
 from p2p.memory import LinkModel, MemoryNetwork
 from p2p.node import Node, NodeEvent, NodeParts, Worked
+from p2p.registry import NetworkEvent
 from p2p.store import Store
 from protocol.events import Event
 from protocol.happenings import BlockFinal
@@ -20,6 +21,7 @@ from protocol.params import network_id
 from protocol.types import Milliseconds
 from prover.modelled import ModelledBackend
 from prover.pool import PoolSettings, ProvingFailed, open_virtual_pool
+from scripts.cheats.node import Cheats
 from scripts.launcher.plan import Member, Wish, make_plan
 from scripts.node import make_agents, make_replica
 
@@ -50,6 +52,8 @@ class Resident:
         self.node: Node | None = None
         self.finals: dict[int, BlockFinal] = {}
         self.told: list[NodeEvent] = []
+        self.conduct: list[NetworkEvent] = []
+        self.cheats: list[dict[str, Any]] = []
         self._scope = trio.CancelScope()
 
     @property
@@ -84,30 +88,33 @@ class Resident:
         genesis, backend = town.genesis, town.backend
         network = network_id(genesis)
         state = backend.genesis([(one.account, one.balance) for one in genesis.rollup])
-        host = town.hub.node(identity.account, network)
+        host = town.hub.node(identity.account, network, observer=self.conduct.append)
+        cheats = Cheats(self.member.configuration.cheats, self._cheat)
         with (
             trio.CancelScope() as self._scope,
             Store(self.folder / "store.sqlite", network) as store,
             Journal(self.folder / "journal") as journal,
         ):
             async with self._workshop() as workshop:
-                self.node = Node(
-                    NodeParts(
-                        replica=make_replica(genesis, state, identity, store),
-                        network=host,
-                        store=store,
-                        journal=journal,
-                        backend=backend,
-                        genesis_state=state,
-                        clock=VirtualClock(),
-                        agents=make_agents(self.member.configuration, identity, genesis, backend),
-                        workshop=workshop,
-                        offload=inline,
-                        observer=self._observe,
-                    )
+                parts = NodeParts(
+                    replica=make_replica(genesis, state, identity, store),
+                    network=host,
+                    store=store,
+                    journal=journal,
+                    backend=backend,
+                    genesis_state=state,
+                    clock=VirtualClock(),
+                    agents=make_agents(self.member.configuration, identity, genesis, backend),
+                    workshop=workshop,
+                    offload=inline,
+                    observer=self._observe,
                 )
-                async with host.run():
+                self.node = Node(cheats.corrupt(parts))
+                async with host.run(), cheats.running():
                     await self.node.run()
+
+    def _cheat(self, name: str, what: str, **fields: Any) -> None:
+        self.cheats.append({"cheat": name, "what": what} | fields)
 
     def _observe(self, event: NodeEvent) -> None:
         self.told.append(event)

@@ -99,6 +99,10 @@ def genesis(validators: int, **limits: Any) -> Genesis:
         epoch_ticks=Tick(16),
         operation_fee=Amount(10),
         equivocation_penalty=BasisPoints(5_000),
+        invalid_proof_penalty=BasisPoints(10_000),
+        block_reward=Amount(0),
+        treasury=Amount(0),
+        mev=Amount(0),
         max_operations_per_log_block=limits.get("operations", Count(64)),
         max_bodies_per_log_block=limits.get("bodies", Count(8)),
     )
