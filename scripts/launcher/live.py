@@ -164,6 +164,8 @@ class Marks:
     right: str
     fork: str
     line: str
+    between: str
+    cut: str
 
 
 FINE: Final = Marks(
@@ -180,6 +182,8 @@ FINE: Final = Marks(
     "┐",
     "┴",
     "─",
+    "·",
+    "…",
 )
 ASCII: Final = Marks(
     {
@@ -195,6 +199,8 @@ ASCII: Final = Marks(
     "+",
     "+",
     "-",
+    "|",
+    "~",
 )
 
 _LEGEND: Final = {
@@ -205,14 +211,37 @@ _LEGEND: Final = {
     Stage.RECORDED: "recorded",
 }
 
-FULL: Final = 11
-"""Columns of a leaf with name, mark and time."""
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large a tree is drawn.
+
+    :ivar columns: least columns of a leaf.
+    :ivar has_forks: lines lead from merges to their children.
+    """
+
+    columns: int
+    has_forks: bool
+
+    def height(self, tree: Tree) -> int:
+        """Lines of a tree's drawing with its title."""
+        return 2 + tree.height * (2 if self.has_forks else 1)
+
 
 NAMED: Final = 6
-"""Columns of a leaf with name and mark."""
+"""Columns of a tree node with its prover's name; with less there is the mark alone."""
 
-SIZES: Final = (FULL, NAMED, 2, 1)
-"""Columns of a leaf, from the largest drawing to the smallest; below :data:`NAMED` marks alone."""
+FULL: Final = Size(11, has_forks=True)
+"""A leaf with name, mark and time."""
+
+SIZES: Final = (
+    FULL,
+    Size(NAMED, has_forks=True),
+    Size(NAMED, has_forks=False),
+    Size(2, has_forks=False),
+    Size(1, has_forks=False),
+)
+"""From the largest drawing to the smallest."""
 
 _GAP: Final = 2
 
@@ -266,7 +295,11 @@ class _Brush:
         seconds = max(0, self._now_ms - scene.start_ms) // 1000
         clock = f"{seconds // 60}:{seconds % 60:02}"
         room = self._width - len("provnet  ") - len(clock) - 1
-        folder = scene.folder if len(scene.folder) <= room else "…" + scene.folder[1 - room :]
+        folder = (
+            scene.folder
+            if len(scene.folder) <= room
+            else self._marks.cut + scene.folder[1 - room :]
+        )
         title = Text("provnet  ", style="bold", no_wrap=True)
         title.append(folder, style="not bold")
         title.append(" " * (self._width - len(title) - len(clock)))
@@ -286,7 +319,7 @@ class _Brush:
             parts.append(f"{scene.operations_pending} operations pending")
         if scene.memory:
             parts.append(f"{sum(scene.memory.values()) // MIB:,} MiB")
-        yield from self._flowed([Text(one) for one in parts], " · ", most=2)
+        yield from self._flowed([Text(one) for one in parts], f" {self._marks.between} ", most=2)
 
     def _rule(self) -> Text:
         return Text(self._marks.line * self._width, style="dim", no_wrap=True)
@@ -342,19 +375,19 @@ class _Brush:
                 return drawn
         return [self._title(one, self._width) for one in trees][: max(room, 1)]
 
-    def _fitted(self, trees: Sequence[Tree], size: int, room: int) -> list[Text] | None:
+    def _fitted(self, trees: Sequence[Tree], size: Size, room: int) -> list[Text] | None:
         """Trees of one size in as few rows as they need; None when they do not fit."""
         for columns in range(len(trees), 0, -1):
             width = (self._width + _GAP) // columns - _GAP
             rows = [trees[at : at + columns] for at in range(0, len(trees), columns)]
-            height = sum(max(_height(one, size) for one in row) for row in rows)
-            if all(one.leaves * size <= width for one in trees) and height <= room:
-                return [line for row in rows for line in self._row(row, width)]
+            height = sum(max(size.height(one) for one in row) for row in rows)
+            if all(one.leaves * size.columns <= width for one in trees) and height <= room:
+                return [line for row in rows for line in self._row(row, size, width)]
         return None
 
-    def _row(self, trees: Sequence[Tree], width: int) -> Iterator[Text]:
+    def _row(self, trees: Sequence[Tree], size: Size, width: int) -> Iterator[Text]:
         """Trees side by side."""
-        drawings = [self._tree(one, width) for one in trees]
+        drawings = [self._tree(one, size, width) for one in trees]
         for at in range(max(len(one) for one in drawings)):
             line = Text(no_wrap=True)
             for drawing in drawings:
@@ -365,15 +398,14 @@ class _Brush:
             line.rstrip()
             yield line
 
-    def _tree(self, tree: Tree, width: int) -> list[Text]:
-        cell = min(width // tree.leaves, 2 * FULL)
-        has_names = cell >= NAMED
+    def _tree(self, tree: Tree, size: Size, width: int) -> list[Text]:
+        cell = min(width // tree.leaves, 2 * FULL.columns)
         lines = [self._title(tree, width)]
         for level in range(tree.height, -1, -1):
             row = [tree.places[level, at] for at in range(tree.leaves >> level)]
             span = cell << level
             lines.append(_joined([self._label(one, tree, span) for one in row], span))
-            if level and has_names:
+            if level and size.has_forks:
                 lines.append(_joined([self._fork(span)] * len(row), span))
         return lines
 
@@ -430,11 +462,6 @@ def _joined(parts: Sequence[Text], span: int) -> Text:
         line.append_text(part)
         line.append(" " * (span - before - len(part)))
     return line
-
-
-def _height(tree: Tree, size: int) -> int:
-    """Lines of a tree's drawing with its title."""
-    return 1 + (2 * tree.height + 1 if size >= NAMED else tree.height + 1)
 
 
 def _short(name: str | None) -> str:
