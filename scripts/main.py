@@ -191,6 +191,28 @@ def ledger(
 
 
 @application.command()
+def bench(
+    only: Annotated[
+        str | None, typer.Option(help="protocol, prover, network or testnet; default: all.")
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Also write all figures to this file.")] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="Analyse this run folder instead of running a testnet.")
+    ] = None,
+) -> None:
+    """Measure what the parts cost, each against a named baseline. Wants an idle machine."""
+    from prover.backend import BackendMissing
+    from prover.pool import ProvingFailed
+    from scripts.benchmarks.command import BenchFailed, run as measure
+
+    try:
+        measure(only, json, run)
+    except (BenchFailed, BackendMissing, ProvingFailed) as failure:
+        typer.echo(f"error: {failure}", err=True)
+        raise typer.Exit(1) from None
+
+
+@application.command()
 def node(
     configuration: Annotated[Path, typer.Argument(help="The node's node.toml.")],
     stop_with_input: Annotated[
