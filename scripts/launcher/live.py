@@ -439,7 +439,7 @@ class _Brush:
         taken = self._marks.taken if place.is_taken else ""
         text = f"{taken}{name} {mark}"
         detail = self._detail(place, tree)
-        if detail and len(text) + 1 + len(detail) < room:
+        if detail and len(text) + 1 + len(detail) <= room - 2:
             text += f" {detail}"
         return Text(text[: room - 1], style=style)
 
