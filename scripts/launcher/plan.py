@@ -299,16 +299,28 @@ def _beside_genesis(name: str) -> str:
 def window_needs(wish: Wish, slot_ms: int) -> dict[str, int]:
     """Ticks that proving needs on this machine, by the names under which rules declare them.
 
-    The widest layers of all jobs that may be open have to fit into a window together.
+    The widest layers of all jobs that may be open have to fit into the window of a tree node
+    together, and all proofs of these jobs into the time for a whole job.
     """
     is_modelled = wish.backend == MODELLED
     prover = _prover(wish)
     proof_ms = max(prover.leaf_ms, prover.merge_ms) if is_modelled else PROOF_CORE_MS
     cores = max(1, wish.provers if is_modelled else min(os.cpu_count() or 1, wish.provers))
     busy = 100 if is_modelled else busy_percent()
-    wall_ms = OPEN_JOBS * -(-wish.leaves // cores) * proof_ms * busy // 100
-    ticks = WINDOW_SLACK_TICKS + -(-wall_ms // slot_ms)
-    return {"leaf_window_ticks": ticks, "merge_window_ticks": ticks}
+
+    def ticks(rounds: int, layers: int) -> int:
+        """So many proofs on each core, one after the other, and the log's part of each layer."""
+        wall_ms = OPEN_JOBS * rounds * proof_ms * busy // 100
+        return WINDOW_SLACK_TICKS * layers + -(-wall_ms // slot_ms)
+
+    layer = ticks(-(-wish.leaves // cores), 1)
+    one_prover_cores = 1 if is_modelled else cores
+    proofs = 2 * wish.leaves - 1
+    return {
+        "leaf_window_ticks": layer,
+        "merge_window_ticks": layer,
+        "max_prover_ticks": ticks(-(-proofs // one_prover_cores), wish.leaves.bit_length()),
+    }
 
 
 def busy_percent() -> int:

@@ -68,6 +68,10 @@ class NoRule:
 '''
 
 
+WINDOWS = {"leaf_window_ticks", "merge_window_ticks"}
+"""What the rule of elected provers declares of what a machine needs."""
+
+
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
     path = tmp_path / "mine" / "patient.py"
@@ -98,8 +102,7 @@ def test_settings_of_every_part_reach_the_genesis() -> None:
 
 
 def test_what_is_set_wins_over_what_the_machine_needs() -> None:
-    needs = window_needs(Wish(), 1_000)
-    assert settings(plan(slot_ms=1_000), "proving").keys() == needs.keys()
+    assert settings(plan(slot_ms=1_000), "proving").keys() == WINDOWS
     found = settings(plan("proving.leaf_window_ticks=77", slot_ms=1_000), "proving")
     assert found["leaf_window_ticks"] == "77"
     assert found["merge_window_ticks"] != "77"
@@ -108,7 +111,8 @@ def test_what_is_set_wins_over_what_the_machine_needs() -> None:
 def test_needs_that_a_rule_does_not_declare_are_not_passed(own: Path) -> None:
     assert settings(plan(), "sequencing") == {}
     made = plan("proving.patience_ticks=5", proving=f"{own}:Patient")
-    assert set(settings(made, "proving")) == {*window_needs(Wish(), 1_000), "patience_ticks"}
+    assert set(settings(made, "proving")) == {*WINDOWS, "patience_ticks"}
+    assert window_needs(Wish(), 1_000).keys() > WINDOWS
 
 
 def test_slower_declared_proofs_get_longer_windows() -> None:
@@ -117,6 +121,11 @@ def test_slower_declared_proofs_get_longer_windows() -> None:
         return window_needs(wish, 1_000)["leaf_window_ticks"]
 
     assert window(60_000) > window(None)
+    whole, layer = (
+        window_needs(Wish(backend="modelled"), 1_000)[name]
+        for name in ("max_prover_ticks", "leaf_window_ticks")
+    )
+    assert whole > layer
     provers = [
         one.configuration.prover
         for one in plan(backend="modelled", leaf_ms=7, merge_ms=8).members
