@@ -107,7 +107,7 @@ def alternate(subjects: Mapping[str, Subject], rounds: int, budget_s: float | No
     return taken
 
 
-def more_per_second(
+def compare_speeds(
     name: str, baseline: str, counts: tuple[int, int], taken: Taken, aim: Aim | None = None
 ) -> Figure:
     """A figure of speed: how many a second of the subject over how many of the baseline.
@@ -115,20 +115,12 @@ def more_per_second(
     :param counts: what subject and baseline do a round; ``taken`` holds seconds.
     """
     count, base_count = counts
-    pairs = list(zip(taken[name], taken[baseline], strict=True))
-    return Figure(
-        name=name,
-        baseline=baseline,
-        unit="/s",
-        value=statistics.median(count / own for own, _ in pairs),
-        baseline_value=statistics.median(base_count / base for _, base in pairs),
-        ratio=Spread.of((count / own) / (base_count / base) for own, base in pairs),
-        rounds=len(pairs),
-        aim=aim,
-    )
+    pairs = zip(taken[name], taken[baseline], strict=True)
+    speeds = [(count / own_s, base_count / base_s) for own_s, base_s in pairs]
+    return compare(name, baseline, "/s", speeds, aim)
 
 
-def more_of(
+def compare(
     name: str,
     baseline: str,
     unit: str,
@@ -153,10 +145,3 @@ def processor_s(work: Callable[[], object]) -> float:
     before = time.process_time()
     work()
     return time.process_time() - before
-
-
-def wall_s(work: Callable[[], object]) -> float:
-    """Time that some work takes, in seconds."""
-    before = time.perf_counter()
-    work()
-    return time.perf_counter() - before

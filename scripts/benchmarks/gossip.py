@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from scripts.benchmarks import network
-from scripts.benchmarks.figures import Aim, Figure, Listing, Section, more_of
+from scripts.benchmarks.figures import Aim, Figure, Listing, Section, compare
 
 SECONDS: Final = 10.0
 """Length of each phase."""
@@ -56,7 +56,7 @@ def section_of(measured: dict[str, Any]) -> Section:
 
 
 def _one(name: str, baseline: str, pair: tuple[float, float], aim: Aim | None = None) -> Figure:
-    return more_of(name, baseline, "ms", [pair], aim)
+    return compare(name, baseline, "ms", [pair], aim)
 
 
 def _rates(gossip: list[dict[str, Any]]) -> Listing:

@@ -36,7 +36,7 @@ from scripts.benchmarks.figures import (
     Section,
     Subject,
     alternate,
-    more_per_second,
+    compare_speeds,
     processor_s,
 )
 from scripts.benchmarks.lockstep import Transcript, transcribe
@@ -82,7 +82,7 @@ def measure(rounds: int = ROUNDS) -> Section:
     taken = alternate(subjects, rounds)
 
     def per_verification(name: str, done: int, aim: Aim | None = None) -> Figure:
-        return more_per_second(name, VERIFICATION, (done, count), taken, aim)
+        return compare_speeds(name, VERIFICATION, (done, count), taken, aim)
 
     mix = Counter(type(one.operation.payload).__name__ for one in operations)
     return Section(
@@ -99,8 +99,8 @@ def measure(rounds: int = ROUNDS) -> Section:
             per_verification(STREAMLET, messages),
             per_verification(VRF_PROVE, LOTS),
             per_verification(VRF_VERIFY, LOTS),
-            more_per_second(ENCODE, PACK, (coded, coded), taken),
-            more_per_second(DECODE, UNPACK, (coded, coded), taken),
+            compare_speeds(ENCODE, PACK, (coded, coded), taken),
+            compare_speeds(DECODE, UNPACK, (coded, coded), taken),
         ),
     )
 

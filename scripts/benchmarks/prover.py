@@ -27,7 +27,7 @@ from prover.backend import Plonky2Backend
 from prover.modelled import ModelledBackend
 from prover.pool import Pool, PoolSettings, open_pool
 from prover.tasks import LeafTask, MergeTask, Prove, ProvingTask
-from scripts.benchmarks.figures import Aim, Section, alternate, more_of, more_per_second
+from scripts.benchmarks.figures import Aim, Section, alternate, compare, compare_speeds
 from sequencer.builder import build_block
 from sequencer.traffic import Traffic
 
@@ -83,13 +83,13 @@ def measure(
             f"the proofs: {LEAVES} leaves and {count - LEAVES} merges; the tree: the root, too",
         ),
         figures=(
-            more_of("merge, 1 thread", "leaf, 1 thread", "s", _pairs(bench.merge_s, leaf)),
-            more_of(VERIFY, "leaf, 1 thread", "s", _pairs(verify_s, leaf)),
-            more_of("worker start from cache", "leaf, 1 thread", "s", _pairs(bench.start_s, leaf)),
-            more_of("memory of a worker", "what is reserved", "MiB", memory),
-            more_per_second(ONE_WORKER, LOOP, same, taken, Aim(0.97, is_least=True)),
-            more_per_second(TWO_WORKERS, ONE_WORKER, same, taken, Aim(1.8, is_least=True)),
-            more_of(ELASTIC, FIXED, "s", _pairs(taken[ELASTIC], taken[FIXED])),
+            compare("merge, 1 thread", "leaf, 1 thread", "s", _pairs(bench.merge_s, leaf)),
+            compare(VERIFY, "leaf, 1 thread", "s", _pairs(verify_s, leaf)),
+            compare("worker start from cache", "leaf, 1 thread", "s", _pairs(bench.start_s, leaf)),
+            compare("memory of a worker", "what is reserved", "MiB", memory),
+            compare_speeds(ONE_WORKER, LOOP, same, taken, Aim(0.97, is_least=True)),
+            compare_speeds(TWO_WORKERS, ONE_WORKER, same, taken, Aim(1.8, is_least=True)),
+            compare(ELASTIC, FIXED, "s", _pairs(taken[ELASTIC], taken[FIXED])),
         ),
     )
 

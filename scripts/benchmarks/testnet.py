@@ -20,7 +20,7 @@ from typing import Final, TypeAlias
 
 from protocol.params import Genesis
 from scripts.benchmarks.chain import AWAY, FAILED, SPANS, ChainOfBlock, Story
-from scripts.benchmarks.figures import Aim, Figure, Listing, Section, more_of
+from scripts.benchmarks.figures import Aim, Figure, Listing, Section, compare
 from scripts.folder import SUMMARY, RunUnreadable, load_genesis, load_summary
 
 BLOCKS: Final = 4
@@ -58,7 +58,7 @@ def measure(run: Path) -> Section:
     try:
         times = list(zip(summary["time_to_root_s"], summary["critical_path_s"], strict=True))
         taken_over = {one["job"] for one in summary["takeovers"]}
-    except (KeyError, ValueError):
+    except (KeyError, TypeError, ValueError):
         raise RunUnreadable(SUMMARY, "it tells no times of blocks") from None
     if not times or len(times) != len(story.jobs):
         raise RunUnreadable(SUMMARY, "it tells of other blocks than the nodes do")
@@ -70,7 +70,7 @@ def measure(run: Path) -> Section:
     figures = []
     if quiet:
         aim = Aim(1.3, is_least=False)
-        figures.append(more_of(TO_ROOT, CRITICAL_PATH, "s", quiet, aim))
+        figures.append(compare(TO_ROOT, CRITICAL_PATH, "s", quiet, aim))
     return Section(
         name="testnet",
         notes=(
@@ -95,7 +95,7 @@ def _takeovers(
     least_s = (window_ms + statistics.median(story.proof_times_ms())) / 1000
     usual_s = statistics.median(own for own, _ in quiet)
     pairs = [(own - usual_s, least_s) for own in late]
-    return [more_of("what a takeover adds", "one window and one proof", "s", pairs)]
+    return [compare("what a takeover adds", "one window and one proof", "s", pairs)]
 
 
 def _where(chains: list[ChainOfBlock], disturbed: set[str]) -> Listing:

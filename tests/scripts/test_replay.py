@@ -72,7 +72,7 @@ def write_down(town: Town, resident: Resident) -> None:
 
 @pytest.fixture(scope="module")
 def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
-    """A block is proven while a validator sleeps and comes back twice, once without a network."""
+    """A block is proven while a validator sleeps and comes back twice."""
     run = tmp_path_factory.mktemp("town")
     (run / "nodes").mkdir()
     town = Town(run / "nodes", Wish(4, 4, 4, 1, 1_000, "modelled"))
