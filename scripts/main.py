@@ -165,6 +165,14 @@ def replay(
 
 
 @application.command()
+def report(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
+    """Write report.html of a run again: its trees, timelines, money and refusals on one page."""
+    from scripts.report.command import make_report
+
+    raise typer.Exit(make_report(run))
+
+
+@application.command()
 def explain(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     job: Annotated[str, typer.Argument(help="A block's number from 1, or how its job id begins.")],

@@ -17,6 +17,7 @@ from scripts.launcher.mischief import Mischief, make_mischief
 from scripts.launcher.plan import Wish, is_possible, make_plan
 from scripts.launcher.summary import Verdict
 from scripts.launcher.testnet import Order, TestnetFailed, make_run_folder, run_testnet
+from scripts.report.command import REPORT
 
 RUNS = Path("runs")
 """Where run folders go by default."""
@@ -123,6 +124,7 @@ def show(verdict: Verdict, folder: Path) -> None:
             console.print(sentence)
     for sentence in verdict.faults:
         console.print(f"NOT AS IT SHOULD BE: {sentence}")
+    console.print(f"look at it: {folder / REPORT}")
     console.print(f"everything about this run: {folder}")
     console.print(f"check it without trusting it: ./scripts/provnet verify {folder}")
     sys.stdout.flush()

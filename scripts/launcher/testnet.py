@@ -2,7 +2,8 @@
 
 Steps: a run folder with the genesis and one folder a node; the first validator, then everybody else
 with its address; then watch, narrate, strike and restart until every block asked for is settled at
-every live node; then stop all, judge, export what a light client needs, and write ``summary.json``.
+every live node; then stop all, judge, export what a light client needs, and write ``summary.json``
+and ``report.html``.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from scripts.launcher.processes import Process, stop_all
 from scripts.launcher.summary import Verdict, judge
 from scripts.launcher.watch import NodeState, Story, Tail
 from scripts.records import write_json
+from scripts.report.command import write_report
+from scripts.report.records import LAUNCHER
 
 LOOK_S: Final = 0.1
 """Pause between two looks at what the nodes wrote."""
@@ -117,6 +120,8 @@ async def run_testnet(order: Order, view: View) -> Verdict:
             say=say,
             events=events,
         )
+        faults = [f"{one.who}@{one.event}" for one in order.faults]
+        _note(run, "Launched", faults=faults, restart_s=order.restart_s)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_stop_on_signal, run, nursery.cancel_scope)
@@ -249,6 +254,7 @@ async def _strike(run: _Run, victim: str, nursery: trio.Nursery) -> None:
     run.say(run.narrator.line(_now_ms(), f"SIGKILL to {victim}"))
     await run.processes[victim].kill()
     run.killed.append(victim)
+    _note(run, "Killed", victim=victim)
     if run.order.restart_s is not None:
         nursery.start_soon(_bring_back, run, victim, run.order.restart_s)
 
@@ -256,7 +262,14 @@ async def _strike(run: _Run, victim: str, nursery: trio.Nursery) -> None:
 async def _bring_back(run: _Run, name: str, after_s: float) -> None:
     await trio.sleep(after_s)
     run.say(run.narrator.line(_now_ms(), f"{name} starts again"))
+    _note(run, "Restarted", victim=name)
     await run.processes[name].start()
+
+
+def _note(run: _Run, kind: str, **fields: Any) -> None:
+    """Tell among the records of the nodes what the launcher did to them."""
+    line = {"node": LAUNCHER, "at_ms": _now_ms(), "kind": kind} | fields
+    run.events.write(json.dumps(line) + "\n")
 
 
 def _tell_stall(run: _Run) -> None:
@@ -288,6 +301,7 @@ def _finish(run: _Run, alive: list[str], ended_ms: int) -> Verdict:
     write_json(run.order.run / "summary.json", verdict.fields)
     if verdict.reference is not None:
         export_run(run.order.run, run.processes[verdict.reference].folder)
+    write_report(run.order.run)
     return verdict
 
 
