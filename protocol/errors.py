@@ -40,7 +40,7 @@ class Reason(Enum):
     UNKNOWN_RULE = "there is no such rule"
     # ledger and registration
     FEE_UNPAYABLE = "the sender cannot pay the operation's fee"
-    NO_PROVER_STAKE = "the sender has no prover stake, or less than one unit"
+    NO_PROVER_STAKE = "the prover has no stake, or less than one unit"
     NOT_A_SEQUENCER = "the sender has less sequencer stake than a sequencer needs"
     UNHANDLED_KIND = "neither rule of this network handles this kind of operation"
     # sequencing
@@ -60,6 +60,15 @@ class Reason(Enum):
     TOO_EARLY = "the minimal proving time has not passed"
     INPUTS_MISSING = "the children of this merge are not recorded yet"
     WRONG_CHILDREN = "the claim does not build on the recorded claims of the children"
+    # awards
+    BID_FOR_ANOTHER = "the bid is for another sequencer's block"
+    BID_EXPIRED = "the bid's last valid tick has passed"
+    NOT_AWAITED = "no block of this sequencer and round is to come"
+    ALREADY_AWARDED = "the block is promised to a prover already"
+    BOND_TOO_LOW = "the bid pledges less than the bond that is due"
+    BOND_UNPAYABLE = "the prover's balance does not cover its bond"
+    PRICE_UNPAYABLE = "the sequencer's balance does not cover the price"
+    TOO_MANY_BIDS = "the prover has bid for this block too often"
     # evidence
     NOT_EVIDENCE = "what was reported is no fault"
     ALREADY_PUNISHED = "this fault was punished before"

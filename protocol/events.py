@@ -15,6 +15,7 @@ from protocol.ledger import Moved
 from protocol.messages import JobHeader
 from protocol.types import (
     Account,
+    Amount,
     BasisPoints,
     Claim,
     Count,
@@ -94,6 +95,17 @@ class RoundSkipped:
     round: Round
     leader: Account
     why: Skip
+
+
+@dataclass(frozen=True, slots=True)
+class Awarded:
+    """The sequencer's block of the round is promised to ``prover``; bond and price are locked."""
+
+    round: Round
+    sequencer: Account
+    prover: Account
+    price: Amount
+    bond: Amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,4 +283,5 @@ Event: TypeAlias = (
     | EquivocationPunished
     | InvalidProofPunished
     | BackupTaken
+    | Awarded
 )

@@ -8,6 +8,7 @@ from typing import Any, Final
 from protocol.errors import Reason, Refused
 from protocol.machine import Machine
 from protocol.params import Genesis, RuleChoice, parse_settings
+from protocol.proving.bonded import Bonded
 from protocol.proving.elected import Elected
 from protocol.rules import ProvingRule, SequencingRule
 from protocol.sequencing.fernet import Fernet
@@ -16,7 +17,7 @@ from protocol.types import Root
 SEQUENCING: Final[Mapping[str, type[Any]]] = {Fernet.name: Fernet}
 """Sequencing rules of this project by short name."""
 
-PROVING: Final[Mapping[str, type[Any]]] = {Elected.name: Elected}
+PROVING: Final[Mapping[str, type[Any]]] = {Elected.name: Elected, Bonded.name: Bonded}
 """Proving rules of this project by short name."""
 
 

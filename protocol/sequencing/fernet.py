@@ -273,6 +273,8 @@ class Fernet:
             frame.emit(RoundSkipped(self._state.round, phase.leader.sequencer, Skip.NOT_REVEALED))
         elif phase.content.parent != self.head[0]:
             frame.emit(RoundSkipped(self._state.round, phase.leader.sequencer, Skip.PARENT_FELL))
+        elif not frame.is_committed(self._state.round, phase.leader.sequencer):
+            frame.emit(RoundSkipped(self._state.round, phase.leader.sequencer, Skip.NOT_COMMITTED))
         else:
             self._open(frame, phase, phase.content)
         self._state.phase = None
@@ -344,7 +346,8 @@ class Fernet:
 
     def _is_overdue(self, frame: Frame, job: Job) -> bool:
         tick, due = frame.moment.tick, job.opened_at + self.parameters.deadline_ticks
-        return not job.is_proven and tick > due and tick > frame.latest(job.id)
+        is_late = tick > due and tick > frame.latest(job.id)
+        return not job.is_proven and (is_late or frame.gave_up(job.id))
 
     def _on_commitment(self, frame: Frame, sender: Account, payload: BlockCommitment) -> None:
         state, parameters, phase = self._state, self.parameters, self._state.phase

@@ -13,7 +13,10 @@ from itertools import takewhile
 from typing import Any, Final
 
 from protocol.events import JobOpened, LeaderElected, RoundSkipped
+from protocol.ledger import balance, prover_stake
 from protocol.messages import (
+    Award,
+    Bid,
     BlockCommitment,
     BlockContent,
     BlockReveal,
@@ -23,9 +26,11 @@ from protocol.messages import (
     LogHeader,
     ProofRecord,
     ProposalEvidence,
+    SignedBid,
     Vote,
     VoteEvidence,
     commitment_digest,
+    sign_bid,
     sign_header,
     sign_vote,
 )
@@ -120,11 +125,49 @@ def build(world: World, *, who: str, height: int, split: int, fee: int, how: str
         is_due = any(_round_to_reveal(world, one) is not None for one in SEQUENCERS)
         if is_due and world.tick + 1 >= reveal_at:
             reveal(world, how=how, who=who if how != "somebody else" else OUTSIDER)
+        promise_all(world)
         for event in world.step().events:
             if isinstance(event, LeaderElected) and how == "late":
                 reveal_at = event.reveal_ends
             if isinstance(event, JobOpened | RoundSkipped):
                 return
+
+
+def promise_all(world: World) -> None:
+    """Every block that provers are asked to bid for is awarded to one of them, in turn."""
+    for ask in world.machine.asks():
+        able = [name for name in world.scenario.provers if _can_pledge(world, name, ask.bond)]
+        if able:
+            prover = able[ask.block.round % len(able)]
+            bid = bid_of(world, prover, ask.block.round, ask.block.sequencer, bond=ask.bond)
+            world.say(name_of(ask.block.sequencer), Award(bid))
+
+
+def _can_pledge(world: World, name: str, bond: Amount) -> bool:
+    ledger, account = world.machine.ledger, actor(name).account
+    return ledger.holds(balance(account)) >= bond and ledger.holds(prover_stake(account)) > 0
+
+
+def bid_of(
+    world: World,
+    prover: str,
+    round_: Round,
+    sequencer: Account,
+    *,
+    bond: Amount,
+    price: int = 7,
+    valid_for: int = 8,
+    key: str = "",
+) -> SignedBid:
+    """A bid of the actor, signed by it or by somebody else."""
+    until = Tick(max(0, world.tick + valid_for))
+    offer = Bid(actor(prover).account, round_, sequencer, Amount(price), bond, Tick(1), until)
+    return sign_bid(actor(key or prover).seed, world.machine.network, offer)
+
+
+def name_of(account: Account) -> str:
+    """Who of the cast has the account."""
+    return next(name for name in ANYBODY if actor(name).account == account)
 
 
 @_move(
@@ -190,8 +233,8 @@ def reveal(world: World, *, how: str, who: str) -> None:
     content, salt = world.secrets[commitment.content]
     salt = Salt(bytes(32)) if how == "wrong salt" else salt
     round_ = Round(commitment.round + (1 if how == "wrong round" else 0))
-    name = next(name for name in ANYBODY if actor(name).account == sender)
-    world.say(who if how == "somebody else" else name, BlockReveal(round_, content, salt))
+    teller = who if how == "somebody else" else name_of(sender)
+    world.say(teller, BlockReveal(round_, content, salt))
 
 
 def _round_to_reveal(world: World, who: str) -> Round | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import cache
 
 from protocol import vrf
@@ -12,8 +13,9 @@ from protocol.events import (
     LeaderElected,
     RoundOpened,
     RoundSkipped,
+    Skip,
 )
-from protocol.ledger import Cause, Moved
+from protocol.ledger import Cause, Moved, PocketKind
 from protocol.machine import Machine
 from protocol.messages import (
     BlockCommitment,
@@ -58,6 +60,7 @@ class FernetOracle(Oracle):
         self.beacons = [framed_hash(b"provnet/beacon-genesis/1", network_id(scenario.genesis()))]
         self.seed = b""
         self.opened: dict[JobId, tuple[Tick, JobHeader]] = {}
+        self.left: Counter[bytes] = Counter()
 
     def judge(self, page: Page, machine: Machine) -> None:
         """Remember the beacon first: a job's seed is its own block's."""
@@ -125,7 +128,8 @@ class FernetOracle(Oracle):
         """Only a round without a block that can stand is skipped."""
         parent = page.board.jobs.get(self.content.parent) if self.content is not None else None
         has_fallen = parent is not None and parent.is_void
-        must(self.content is None or has_fallen, "skipped though revealed", event)
+        is_due = self.content is None or has_fallen or event.why is Skip.NOT_COMMITTED
+        must(is_due, "skipped though revealed", event)
         self._end(page.tick, event.leader)
 
     def _end(self, tick: Tick, leader: Account) -> None:
@@ -137,14 +141,22 @@ class FernetOracle(Oracle):
     def on_job_voided(self, page: Page, event: JobVoided) -> None:
         """A job has its time."""
         due = self.opened[event.because][0] + self.parameters.deadline_ticks
-        must(page.tick > due, "void before its deadline", event)
+        was_missed = bool(page.board.jobs[event.because].failed)
+        must(page.tick > due or was_missed, "void before its deadline", event)
 
     def on_moved(self, page: Page, moved: Moved) -> None:
-        """The sequencer gets what it did not promise."""
-        if moved.cause is Cause.SEQUENCER_SHARE:
-            header = self.opened[found(moved.job, "a share of no job", moved)][1]
-            due = header.fees - header.fees * header.fee_split // 10_000
-            must(moved.amount == due, "not the sequencer's share", moved, due)
+        """The sequencer gets what it did not promise, and what the proving side left of that."""
+        if moved.target.kind is PocketKind.ESCROW:
+            self.left[moved.target.owner] += moved.amount
+        elif moved.source.kind is PocketKind.ESCROW:
+            left = self.left.pop(moved.source.owner)
+            if moved.cause is Cause.SEQUENCER_SHARE:
+                header = self.opened[found(moved.job, "a share of no job", moved)][1]
+                least = header.fees - header.fees * header.fee_split // 10_000
+                is_due = moved.amount == left >= least
+                must(is_due, "not the sequencer's share", moved, left, least)
+            else:
+                self.left[moved.source.owner] = left - moved.amount
 
     def conclude(self, page: Page, machine: Machine) -> None:
         """Build-ahead is bounded."""

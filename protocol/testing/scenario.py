@@ -15,6 +15,7 @@ from protocol.params import (
     RuleChoice,
     settings_of,
 )
+from protocol.proving.bonded import Bonded, BondedParameters
 from protocol.proving.elected import Elected
 from protocol.proving.elected_parameters import ElectedParameters
 from protocol.sequencing.fernet import Fernet, FernetParameters
@@ -60,6 +61,20 @@ QUICK_ELECTED: Final = ElectedParameters(
     open_bps=BasisPoints(5_000),
 )
 """Elected provers with windows as short, and with every kind of pay."""
+
+QUICK_BONDED: Final = BondedParameters(
+    max_prover_ticks=Tick(14),
+    min_leaf_ticks=Tick(2),
+    min_merge_ticks=Tick(1),
+    finality_ticks=Tick(2),
+    leaf_work=Work(15),
+    merge_work=Work(33),
+    bond_percent=Count(150),
+    bond_floor=Amount(30),
+    is_dynamic=True,
+    decay_ticks=Tick(30),
+)
+"""Bonded provers with a window as short, and a bond that moves."""
 
 
 FEES: Final = (10, 0, 300)
@@ -154,3 +169,7 @@ class Scenario:
             prover_stake=Stake(cards * STAKE_UNIT),
             sequencer_stake=sequences,
         )
+
+
+BONDED: Final = Scenario(proving=Bonded, proving_parameters=QUICK_BONDED, mev=20)
+"""Fernet with bonded provers, and something to be gained by ordering."""

@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
+from protocol.proving.bonded import Bonded
 from protocol.proving.elected import Elected
 from protocol.sequencing.fernet import Fernet
 from protocol.testing.moves import MOVES, Move, everybody_enlists
@@ -30,6 +31,7 @@ from protocol.testing.scenario import (
     EPOCHS,
     FEES,
     PENALTIES,
+    QUICK_BONDED,
     QUICK_ELECTED,
     QUICK_FERNET,
     Scenario,
@@ -37,7 +39,11 @@ from protocol.testing.scenario import (
 from protocol.testing.strategies import cards
 from protocol.testing.world import World
 
-_QUICK: Mapping[type[Any], Any] = {Fernet: QUICK_FERNET, Elected: QUICK_ELECTED}
+_QUICK: Mapping[type[Any], Any] = {
+    Fernet: QUICK_FERNET,
+    Elected: QUICK_ELECTED,
+    Bonded: QUICK_BONDED,
+}
 
 
 def _rule_of(move: Move) -> Callable[..., None]:

@@ -28,12 +28,14 @@ from protocol.messages import (
     VoteEvidence,
     sign_operation,
 )
+from protocol.proving.bonded import Bonded
 from protocol.proving.elected import Elected
 from protocol.rules import CommitDuty, Moment
 from protocol.sequencing.fernet import Fernet
 from protocol.signing import digest
 from protocol.testing.board import Board
 from protocol.testing.cast import SEQUENCERS, Actor, actor
+from protocol.testing.oracle_bonded import BondedOracle
 from protocol.testing.oracle_elected import ElectedOracle
 from protocol.testing.oracle_fernet import FernetOracle
 from protocol.testing.oracles import GENERAL, Oracle, Page, must
@@ -65,7 +67,8 @@ def oracles_for(scenario: Scenario) -> tuple[type[Oracle], ...]:
     """The general judges, and those of the rules that the scenario runs."""
     fernet = (FernetOracle,) if issubclass(scenario.sequencing, Fernet) else ()
     elected = (ElectedOracle,) if issubclass(scenario.proving, Elected) else ()
-    return (*GENERAL, *fernet, *elected)
+    bonded = (BondedOracle,) if issubclass(scenario.proving, Bonded) else ()
+    return (*GENERAL, *fernet, *elected, *bonded)
 
 
 class World:

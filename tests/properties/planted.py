@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import ClassVar
 
 from protocol.machine import Machine
 from protocol.proving.elected import Elected
 from protocol.sequencing.fernet import Fernet
-from protocol.testing import Scenario
+from protocol.testing import MOVES, Move, Scenario
 from protocol.testing.scenario import GENESIS_ROOT
 
 MACHINE, FERNET, ELECTED = (
@@ -29,6 +31,7 @@ class Fault:
     """``old`` stands once in the source of ``module``; the fault is ``new`` in its place.
 
     :ivar seed: a story that is known to find it, told first.
+    :cvar moves: what may happen in the stories.
     """
 
     name: str
@@ -36,6 +39,7 @@ class Fault:
     old: str
     new: str
     seed: int = 0
+    moves: ClassVar[Mapping[str, Move]] = MOVES
 
     def copies(self, names: tuple[str, ...]) -> ModuleType:
         """Copies of modules that import each other, one with the fault; returns the last."""
@@ -244,8 +248,8 @@ FAULTS = (
     Fault(
         "void before the deadline",
         FERNET,
-        "return not job.is_proven and tick > due and tick > frame.latest(job.id)",
-        "return not job.is_proven and tick > due - 5 and tick > frame.latest(job.id) - 20",
+        "is_late = tick > due and tick > frame.latest(job.id)",
+        "is_late = tick > due - 5 and tick > frame.latest(job.id) - 20",
     ),
     Fault(
         "no dedupe",

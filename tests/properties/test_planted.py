@@ -6,13 +6,17 @@ import pytest
 
 from protocol.testing import Dice, Violation, any_scenario, tell
 from tests.properties.planted import FAULTS
+from tests.properties.planted_bonded import BONDED_FAULTS
 
 STORIES = 200
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
+ALL = (*FAULTS, *BONDED_FAULTS)
+
+
+@pytest.mark.parametrize("fault", ALL, ids=[fault.name for fault in ALL])
 def test_a_planted_fault_is_found(fault):
     scenario = fault.scenario()
     with pytest.raises(Violation):
         for seed in (fault.seed, *range(STORIES)):
-            tell(any_scenario(Dice(seed), scenario), seed, 80)
+            tell(any_scenario(Dice(seed), scenario), seed, 80, fault.moves)

@@ -17,6 +17,8 @@ from protocol.events import Event
 from protocol.ledger import Cause
 from protocol.messages import Payload
 from protocol.testing import Dice, Scenario, any_scenario, tell
+from protocol.testing.moves_bonded import BONDED_MOVES
+from protocol.testing.scenario import BONDED
 from tests.properties.toys import TOY_MOVES, TOYS
 
 STORIES = 120
@@ -42,6 +44,7 @@ ELSEWHERE = {
         "WRONG_HEIGHT", "WRONG_OPERATIONS", "BAD_CERTIFICATE", "OFF_FINAL_CHAIN",
         "BODY_MISSING", "INVALID_PROOF", "TOO_MANY_BODIES", "TOO_MANY_PENDING", "WRONG_STATE",
     },
+    "tests/p2p/test_judges.py": {"TOO_MANY_BIDS"},
     "tests/protocol/test_light.py": {"BROKEN_CHAIN", "WRONG_PROVER_COUNT"},
     "tests/sequencer and tests/prover": {
         "FEE_TOO_HIGH", "STALE_NONCE", "NONCE_TOO_FAR", "CANNOT_PAY", "FEE_BUMP_TOO_LOW",
@@ -62,6 +65,7 @@ def marks() -> set[str]:
         if due() <= found:
             break
         found |= tell(any_scenario(Dice(seed), Scenario()), 1_000 + seed, 80).marks
+        found |= tell(any_scenario(Dice(seed), BONDED), seed, 80, BONDED_MOVES).marks
     return found
 
 

@@ -6,14 +6,26 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from protocol.testing import Dice, RuleMachine, Scenario, any_scenario, tell
+from protocol.testing.moves_bonded import BONDED_MOVES
+from protocol.testing.scenario import BONDED
 
 
 class FernetWithElected(RuleMachine):
     pass
 
 
+class FernetWithBonded(RuleMachine):
+    proving = BONDED.proving
+    moves = BONDED_MOVES
+
+    @classmethod
+    def like(cls):
+        return BONDED
+
+
 TestFernetWithElected = FernetWithElected.TestCase
-TestFernetWithElected.settings = settings(
+TestFernetWithBonded = FernetWithBonded.TestCase
+TestFernetWithElected.settings = TestFernetWithBonded.settings = settings(
     max_examples=40,
     stateful_step_count=40,
     deadline=None,
@@ -24,3 +36,8 @@ TestFernetWithElected.settings = settings(
 @pytest.mark.parametrize("seed", range(30))
 def test_stories_from_seeds(seed):
     tell(any_scenario(Dice(seed), Scenario()), seed)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_stories_of_bonded_provers_from_seeds(seed):
+    tell(any_scenario(Dice(seed), BONDED), seed, table=BONDED_MOVES)

@@ -42,7 +42,7 @@ def test_short_names_are_the_rules_own():
 
 
 def test_an_unknown_rule_is_refused_with_those_known():
-    with pytest.raises(Refused, match="nowhere; known: elected") as refusal:
+    with pytest.raises(Refused, match="nowhere; known: bonded, elected") as refusal:
         build_rule(PROVING, RuleChoice("nowhere", ()))
     assert refusal.value.reason is Reason.UNKNOWN_RULE
 
