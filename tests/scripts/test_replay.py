@@ -63,9 +63,10 @@ def write_down(town: Town, resident: Resident) -> None:
     configuration = replace(resident.member.configuration, genesis="../../genesis.toml")
     save_configuration(folder / "node.toml", configuration)
     save_identity(folder / "keys.toml", resident.member.secret)
-    events = EventLog(folder / "events.jsonl", NoClock())
-    for event in resident.told:
-        events.observe(event)
+    if not (folder / "events.jsonl").exists():
+        events = EventLog(folder / "events.jsonl", NoClock())
+        for event in resident.told:
+            events.observe(event)
     digests = digests_of(folder / "events.jsonl")
     (folder / "report.json").write_text(json.dumps({"digests": digests}))
 
