@@ -42,6 +42,10 @@ class ByteReader:
         self._chunk_bytes = chunk_bytes
         self._buffer = bytearray()
 
+    def holds(self, length: int) -> bool:
+        """Whether ``length`` bytes have arrived: reading them does not wait."""
+        return len(self._buffer) >= length
+
     async def exactly(self, length: int) -> bytes:
         """``length`` bytes. Raises :class:`Ended`, and whatever the stream raises."""
         while len(self._buffer) < length:

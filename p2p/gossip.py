@@ -30,7 +30,8 @@ from __future__ import annotations
 import random
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any, Final
 
 import trio
@@ -39,12 +40,15 @@ from libp2p.pubsub.gossipsub import PROTOCOL_ID_V11, GossipSub
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.pubsub import Pubsub
 from libp2p.pubsub.utils import safe_bytes_from_hex
-from libp2p.pubsub.validators import signature_validator
+from libp2p.pubsub.validators import PUBSUB_SIGNING_PREFIX
+from nacl.exceptions import BadSignatureError
+from nacl.signing import VerifyKey
 
 from p2p import guards, limits
 from p2p.framing import ByteReader, Malformed
 from p2p.gossip_cache import SeenMessages
 from p2p.identity import account_of
+from p2p.outbox import encoded
 from p2p.rates import TokenBucket
 from p2p.registry import Registry, log
 from protocol.ports import Topic, Verdict
@@ -70,9 +74,9 @@ class GuardedRouter(GossipSub):
     def __init__(self) -> None:
         super().__init__(
             [PROTOCOL_ID_V11],
-            degree=limits.MESH_DEGREE,
-            degree_low=limits.MESH_DEGREE_LOW,
-            degree_high=limits.MESH_DEGREE_HIGH,
+            degree=limits.SMALL_MESH_DEGREE,
+            degree_low=limits.SMALL_MESH_DEGREE_LOW,
+            degree_high=limits.SMALL_MESH_DEGREE_HIGH,
             heartbeat_initial_delay=0.1,
             heartbeat_interval=limits.HEARTBEAT_S,
             do_px=False,
@@ -85,6 +89,9 @@ class GuardedRouter(GossipSub):
             eclipse_protection_enabled=False,
             max_idontwant_messages=1,
         )
+        # Conduct is ours: the library's scores have no weights and decide nothing, and where all
+        # are equal it takes two more peers into every mesh with every heartbeat.
+        self.scorer = None
         # grows by a number for every message, for ever, when nothing reads it
         nowhere: Any = defaultdict(lambda: deque(maxlen=0))
         self.recent_message_deliveries = nowhere
@@ -101,19 +108,68 @@ class GuardedRouter(GossipSub):
         members = sorted(self.mesh[topic], key=lambda peer: peer.to_bytes())
         return random.SystemRandom().sample(members, min(num_to_prune, len(members)))
 
-    def _get_peers_to_send(
-        self,
-        topic_ids: Iterable[str],
-        msg_forwarder: ID,
-        origin: ID,
-        msg_id: bytes | None = None,
-    ) -> Iterable[ID]:
-        # Flood publishing, as v1.1 asks for and the library lacks: what is our own goes to every
-        # subscriber, so no mesh that is young, or full of silent peers, can keep it back.
+    def mesh_heartbeat(self) -> Any:
+        """The library's, for a mesh that fits the number of peers."""
+        small = self._is_small()
+        self.degree = limits.SMALL_MESH_DEGREE if small else limits.MESH_DEGREE
+        self.degree_low = limits.SMALL_MESH_DEGREE_LOW if small else limits.MESH_DEGREE_LOW
+        self.degree_high = limits.SMALL_MESH_DEGREE_HIGH if small else limits.MESH_DEGREE_HIGH
+        return super().mesh_heartbeat()
+
+    def _is_small(self) -> bool:
+        # room for more peers is left: we are connected to all whom we know
         assert self.pubsub is not None
-        if msg_forwarder != self.pubsub.my_id:
-            return super()._get_peers_to_send(topic_ids, msg_forwarder, origin, msg_id)
-        return {peer for topic in topic_ids for peer in self.pubsub.peer_topics.get(topic, ())}
+        return len(self.pubsub.peers) < limits.PEERS_MAX
+
+    def _get_adaptive_gossip_peers_count(self, topic: str, total_peers: int) -> int:
+        if self._is_small():
+            return limits.SMALL_GOSSIP_DEGREE
+        return super()._get_adaptive_gossip_peers_count(topic, total_peers)
+
+    async def _emit_control_msgs(
+        self,
+        peers_to_graft: Mapping[ID, list[str]],
+        peers_to_prune: Mapping[ID, list[str]],
+        peers_to_gossip: Mapping[ID, dict[str, list[bytes]]],
+    ) -> None:
+        # The library sends each peer also what it has for those before it: a peer is grafted and
+        # pruned for topics it has nothing to do with, refuses, and the mesh never comes to rest.
+        for peer in {**peers_to_graft, **peers_to_prune, **peers_to_gossip}:
+            control = self.pack_control_msgs(
+                [
+                    rpc_pb2.ControlIHave(topicID=topic, messageIDs=ids)
+                    for topic, ids in peers_to_gossip.get(peer, {}).items()
+                ],
+                [rpc_pb2.ControlGraft(topicID=topic) for topic in peers_to_graft.get(peer, ())],
+                [
+                    rpc_pb2.ControlPrune(topicID=topic, backoff=self.prune_back_off)
+                    for topic in peers_to_prune.get(peer, ())
+                ],
+            )
+            await self.emit_control_message(control, peer)
+
+    async def publish(self, msg_forwarder: ID, pubsub_msg: rpc_pb2.Message) -> None:
+        """Send a message on, encoded once for all.
+
+        What is our own goes to every subscriber: flood publishing, as v1.1 asks for and the library
+        lacks, so no mesh that is young, or full of silent peers, can keep it back. Everything else
+        goes to the mesh.
+        """
+        assert self.pubsub is not None
+        self.mcache.put(pubsub_msg)
+        rpc = rpc_pb2.RPC(publish=[pubsub_msg])
+        frame = encoded(rpc)
+        is_own = msg_forwarder == self.pubsub.my_id
+        for peer in (self.pubsub.peer_topics if is_own else self.mesh).get(
+            pubsub_msg.topicIDs[0], ()
+        ):
+            queue: Any = self.pubsub.peer_queues.get(peer)
+            if queue is None or peer in (msg_forwarder, pubsub_msg.from_id):
+                continue
+            if peer in self._pending_control:
+                self.send_rpc(peer, rpc)  # takes along the GRAFT or PRUNE that found no room
+            else:
+                queue.push_frame(frame)
 
     async def heartbeat(self) -> None:
         """The library's, started again should it ever fail: without it the mesh decays."""
@@ -230,6 +286,15 @@ class GuardedPubsub(Pubsub):
                     self._schedule_peer_stream_retry(peer_id)
             await self.message_all_peers(self.get_hello_packet().SerializeToString())
 
+    async def handle_sending_messages(self, peer_id: ID, stream: Any, queue: Any) -> None:
+        """Write what waits for one peer until its queue is closed or its stream breaks."""
+        try:
+            while (frames := await queue.take()) is not None:
+                await stream.write(frames)
+        except Exception as error:  # noqa: BLE001 -- the library raises many types
+            log.debug("the gossip to a peer ended: %r", error)
+            self._handle_dead_peer(peer_id)
+
     async def stream_handler(self, stream: Any) -> None:
         """Read one peer's gossip until it ends; whatever it sends, only its own stream suffers.
 
@@ -267,10 +332,13 @@ class GuardedPubsub(Pubsub):
         )
         while True:
             length = await reader.length(limits.RPC_BYTES_MAX)
-            with trio.fail_after(limits.GOSSIP_FRAME_S):
+            # a deadline costs more than a frame that is there
+            with nullcontext() if reader.holds(length) else trio.fail_after(limits.GOSSIP_FRAME_S):
                 frame = await reader.exactly(length)
             await self._hold_back(bytes_rate, length)
             rpc = parsed(frame)
+            if not frame:
+                await self._hold_back(message_rate, 1)
             for subscription in rpc.subscriptions:
                 await self._hold_back(message_rate, 1)
                 self.handle_subscription(peer, subscription)
@@ -298,7 +366,7 @@ class GuardedPubsub(Pubsub):
             return
         if author == self.my_id.to_bytes():
             return
-        if not signature_validator(message):
+        if not _is_signed(message):
             raise Malformed("a signature that does not fit")
         self.seen_messages.add(message_id)
         verdict = self._registry.judge(topic, account, message.data)
@@ -372,6 +440,25 @@ def _checked_author(message: rpc_pb2.Message) -> bytes:
     except ValueError:
         raise Malformed("an author that is not an Ed25519 identity") from None
     return message.from_id
+
+
+def _is_signed(message: rpc_pb2.Message) -> bool:
+    """Whether the signature is the author's, whose key is in its peer id.
+
+    What is signed is the message without key and signature (libp2p specification, pubsub).
+    """
+    content = rpc_pb2.Message(
+        data=message.data,
+        topicIDs=message.topicIDs,
+        from_id=message.from_id,
+        seqno=message.seqno,
+    )
+    signed = PUBSUB_SIGNING_PREFIX.encode() + content.SerializeToString()
+    try:
+        VerifyKey(account_of(message.from_id)).verify(signed, message.signature)
+    except (BadSignatureError, ValueError):
+        return False
+    return True
 
 
 def parsed(frame: bytes) -> rpc_pb2.RPC:

@@ -1,5 +1,5 @@
-"""What py-libp2p 0.8.1 needs before it may face strangers: every patch of the library, in one
-place.
+"""What py-libp2p 0.8.1 needs before it may face strangers: every patch for safety, in one place.
+Those that only spare CPU are in ``thrift``.
 
 **The problem.** In the pinned version an unexpected exception in any inbound stream ends the
 process, inbound slots are never given back, flow control is not enforced, answers to our questions
@@ -26,15 +26,14 @@ from libp2p.identity.identify_push.identify_push import ID_PUSH
 from libp2p.io.exceptions import ConnectionClosedError, IncompleteReadError
 from libp2p.network.exceptions import SwarmException
 from libp2p.pubsub import gossipsub, pubsub
-from libp2p.pubsub.rpc_queue import RpcQueue
-from libp2p.stream_muxer.yamux.yamux import Yamux, YamuxStream
+from libp2p.stream_muxer.yamux.yamux import Yamux
 
-from p2p import limits
+from p2p import limits, thrift
 from p2p.identity import account_of
+from p2p.outbox import Outbox
 from p2p.rates import TokenBucket
+from p2p.thrift import replace_part
 from protocol.types import Account
-
-_WINDOW_BATCH_BYTES = 16 * limits.KIB
 
 
 class _Once:
@@ -47,15 +46,10 @@ def patch_library() -> None:
         return
     _Once.done = True
     _quiet_logging()
-    _batch_window_updates()
+    thrift.spare_cpu()
     _bound_unread_bytes()
     _no_peer_record_in_rpc()
-    _replace(pubsub, "RpcQueue", _BoundedQueue)
-
-
-def _replace(owner: Any, name: str, value: Any) -> None:
-    assert hasattr(owner, name), f"the library has no {name} any more"
-    setattr(owner, name, value)
+    replace_part(pubsub, "RpcQueue", Outbox)
 
 
 def _quiet_logging() -> None:
@@ -65,22 +59,6 @@ def _quiet_logging() -> None:
         logger = logging.getLogger(name)
         logger.propagate = True
         logger.setLevel(logging.CRITICAL)
-
-
-def _batch_window_updates() -> None:
-    # Yamux answers every read with a frame of credit, three for each small message: half the
-    # latency and a third of the CPU of gossip. Credit is returned once it is worth a frame.
-    original = YamuxStream._auto_tune_and_send_window_update
-
-    async def batched(self: Any, *, bytes_read: int = 0) -> None:
-        unreturned = getattr(self, "_unreturned_bytes", 0) + bytes_read
-        if unreturned < _WINDOW_BATCH_BYTES:
-            self._unreturned_bytes = unreturned
-            return
-        self._unreturned_bytes = 0
-        await original(self, bytes_read=unreturned)
-
-    _replace(YamuxStream, "_auto_tune_and_send_window_update", batched)
 
 
 def _bound_unread_bytes() -> None:
@@ -96,36 +74,15 @@ def _bound_unread_bytes() -> None:
             raise IncompleteReadError("the peer ignores flow control")
         return await original(self, length)
 
-    _replace(Yamux, "_read_data_body", bounded)
+    replace_part(Yamux, "_read_data_body", bounded)
 
 
 def _no_peer_record_in_rpc() -> None:
     # A signed record in every frame costs a signature check each, and reading it is one more parser
     # for strangers. We exchange addresses ourselves; other implementations ignore the field.
     for module in (pubsub, gossipsub):
-        _replace(module, "env_to_send_in_RPC", lambda host: (b"", False))
-        _replace(module, "maybe_consume_signed_record", lambda rpc, host, peer: True)
-
-
-class _BoundedQueue(RpcQueue):
-    """The library's queue to one peer, bounded in bytes as well, and longer than its 32 entries."""
-
-    def __init__(self) -> None:
-        super().__init__(max_size=limits.QUEUE_MESSAGES_MAX, max_message_size=limits.RPC_BYTES_MAX)
-        self._bytes = 0
-
-    def push(self, rpc: Any, priority: bool = False) -> bool:
-        size = rpc.ByteSize()
-        if self._bytes + size > limits.QUEUE_BYTES_MAX:
-            return False
-        pushed = super().push(rpc, priority)
-        self._bytes += size if pushed else 0
-        return pushed
-
-    async def pop(self) -> Any:
-        rpc = await super().pop()
-        self._bytes -= rpc.ByteSize() if rpc is not None else 0
-        return rpc
+        replace_part(module, "env_to_send_in_RPC", lambda host: (b"", False))
+        replace_part(module, "maybe_consume_signed_record", lambda rpc, host, peer: True)
 
 
 def close_unused_doors(host: Any) -> None:

@@ -73,6 +73,12 @@ GOSSIP_CHUNK_BYTES: Final = 16 * KIB
 """Bytes asked of a stream at once. Small, because the sender gives up after 5 s without credit and
 a throttled reader must give some well before that."""
 
+WINDOW_BATCH_BYTES: Final = 16 * KIB
+"""Bytes read from a stream before its sender is given new credit: a sixteenth of the window."""
+
+READ_AHEAD_BYTES: Final = 16 * KIB
+"""Bytes taken from a socket at once when less is asked for: some 50 small frames."""
+
 REPLAY_BYTES_PER_S: Final = 1.0 * MIB
 """Bytes a second of cached messages a peer may ask for again (IWANT)."""
 
@@ -81,6 +87,9 @@ REPLAY_BYTES_BURST: Final = 4.0 * MIB
 
 QUEUE_MESSAGES_MAX: Final = 1024
 """Frames waiting for one peer; more are dropped, gossip repairs it."""
+
+QUEUE_BATCH_BYTES: Final = 32 * KIB
+"""Bytes of waiting frames written to a peer at once; a larger frame is written alone."""
 
 QUEUE_BYTES_MAX: Final = 8 * MIB
 """Bytes waiting for one peer: 64 frozen peers hold half a gigabyte at worst."""
@@ -100,14 +109,29 @@ broke.
 """
 
 MESH_DEGREE: Final = 4
-"""Mesh peers wanted a topic. Each costs a copy of every message, half a millisecond of a core;
-beside flood publishing few are enough."""
+"""Mesh peers wanted a topic. Each costs a copy of every message, a third of a millisecond of a
+core; beside flood publishing few are enough."""
 
 MESH_DEGREE_LOW: Final = 3
 """Mesh peers a topic below which more are grafted."""
 
 MESH_DEGREE_HIGH: Final = 6
 """Mesh peers a topic above which some are pruned."""
+
+SMALL_MESH_DEGREE: Final = 2
+"""Mesh peers wanted a topic while fewer than ``PEERS_MAX`` peers are connected. That is everybody
+whom we know, so each message comes from its author; the mesh is the second way, IHAVE the third."""
+
+SMALL_MESH_DEGREE_LOW: Final = 2
+"""Mesh peers a topic below which more are grafted, as long: with one, two could stay by
+themselves."""
+
+SMALL_MESH_DEGREE_HIGH: Final = 3
+"""Mesh peers a topic above which some are pruned, as long."""
+
+SMALL_GOSSIP_DEGREE: Final = 2
+"""Peers outside the mesh to whom what a topic had is announced with each heartbeat, as long. Each
+message is announced three times by everybody who has it."""
 
 # requests
 

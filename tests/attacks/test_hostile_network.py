@@ -111,6 +111,10 @@ async def many_tiny_messages(enemy: Attacker) -> None:
         await enemy.gossip(framed(b"\x12\x00" * count))
 
 
+async def many_empty_frames(enemy: Attacker) -> None:
+    await enemy.gossip(*[framed(b"") * 10_000] * 10)
+
+
 async def many_subscriptions(enemy: Attacker) -> None:
     rpc = rpc_pb2.RPC()
     for number in range(5_000):
@@ -253,6 +257,7 @@ ATTACKS: list[tuple[Attack, str]] = [
     (authors_that_are_no_keys, "gossip_malformed"),
     (forged_signatures, "gossip_malformed"),
     (many_tiny_messages, "gossip_malformed"),
+    (many_empty_frames, "gossip_throttled_ms"),
     (many_subscriptions, "gossip_malformed"),
     (subscriptions_back_and_forth, "gossip_throttled_ms"),
     (huge_control_messages, "gossip_malformed"),
