@@ -41,7 +41,7 @@ from protocol.happenings import BlockFinal
 from protocol.ordering.streamlet import SignedSlots
 from protocol.ordering.validators import Identity
 from protocol.params import MODELLED, Genesis, network_id, parse_genesis
-from protocol.ports import RollupState
+from protocol.ports import Clock, RollupState
 from protocol.replica import Replica
 from protocol.signing import digest
 from protocol.types import (
@@ -102,9 +102,13 @@ class EventLog:
     lines only.
     """
 
-    def __init__(self, path: Path, clock: SystemClock) -> None:
+    def __init__(self, path: Path, clock: Clock) -> None:
         self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         self._clock = clock
+
+    def close(self) -> None:
+        """Append nothing more."""
+        os.close(self._handle)
 
     def write(self, fields: dict[str, Any]) -> None:
         """Append one record."""
@@ -252,6 +256,7 @@ async def _run_node(path: Path, stop_with_input: bool, follow: Follow) -> None:
         digests = digests_of(folder / EVENTS)
         write_json(folder / "report.json", report(configuration.name, node, digests, conduct))
         events.stage("stopped")
+        events.close()
 
 
 def digests_of(path: Path) -> dict[int, str]:

@@ -240,20 +240,21 @@ def _partition(testimony: Testimony, island: tuple[str, ...], lasts_ms: int) -> 
         if one["cheat"] == Partition.name
     ]
     begun = [one["at_ms"] for one in told if "lasts_ms" in one]
-    dropped = sum(one.get("dropped", 0) for one in told)
+    ended = [one["dropped"] for one in told if "dropped" in one]
     finals = [one["at_ms"] for one in testimony.events("Final")]
     pauses = [
         later - earlier
         for earlier, later in pairwise(finals)
         if begun and earlier < max(begun) + lasts_ms and later > min(begun)
     ]
-    healed = bool(begun) and finals[-1] > max(begun) + lasts_ms
     what = f"{Partition.name} of {names} for {lasts_ms // 1000} s"
     story = (
-        f"{dropped:,} messages and requests were cut off, the longest wait for a final block was "
+        f"{sum(ended):,} messages and requests were cut off, the longest wait for a final block was "
         f"{max(pauses, default=0) / 1000:.1f} s"
     )
-    return _outcome("the network", what, {"PARTED": dropped}, story, is_met=healed)
+    return _outcome(
+        "the network", what, {"PARTED": sum(ended)}, story, is_met=len(begun) == len(ended)
+    )
 
 
 _JUDGES: Final[dict[str, Callable[[Testimony, str], Iterator[Outcome]]]] = {

@@ -13,7 +13,6 @@ import trio.testing
 from p2p.journal import Journal
 from p2p.memory import LinkModel, MemoryNetwork
 from p2p.node import Node, NodeEvent, NodeParts, Worked
-from p2p.registry import NetworkEvent
 from p2p.store import Store
 from protocol.events import Event
 from protocol.happenings import BlockFinal
@@ -22,8 +21,9 @@ from protocol.types import Milliseconds
 from prover.modelled import ModelledBackend
 from prover.pool import PoolSettings, ProvingFailed, open_virtual_pool
 from scripts.cheats.node import Cheats
+from scripts.launcher.mischief import Mischief, make_mischief
 from scripts.launcher.plan import Member, Wish, make_plan
-from scripts.node import make_agents, make_replica
+from scripts.node import EVENTS, Conduct, EventLog, make_agents, make_replica, report
 
 T = TypeVar("T")
 START_MS = 2_000
@@ -52,8 +52,8 @@ class Resident:
         self.node: Node | None = None
         self.finals: dict[int, BlockFinal] = {}
         self.told: list[NodeEvent] = []
-        self.conduct: list[NetworkEvent] = []
-        self.cheats: list[dict[str, Any]] = []
+        self.conduct = Conduct()
+        self.log: EventLog
         self._scope = trio.CancelScope()
 
     @property
@@ -88,13 +88,14 @@ class Resident:
         genesis, backend = town.genesis, town.backend
         network = network_id(genesis)
         state = backend.genesis([(one.account, one.balance) for one in genesis.rollup])
-        host = town.hub.node(identity.account, network, observer=self.conduct.append)
-        cheats = Cheats(self.member.configuration.cheats, self._cheat)
+        host = town.hub.node(identity.account, network, observer=self.conduct.observe)
         with (
             trio.CancelScope() as self._scope,
+            contextlib.closing(EventLog(self.folder / EVENTS, VirtualClock())) as self.log,
             Store(self.folder / "store.sqlite", network) as store,
             Journal(self.folder / "journal") as journal,
         ):
+            cheats = Cheats(self.member.configuration.cheats, self.log.cheat)
             async with self._workshop() as workshop:
                 parts = NodeParts(
                     replica=make_replica(genesis, state, identity, store),
@@ -113,11 +114,14 @@ class Resident:
                 async with host.run(), cheats.running():
                     await self.node.run()
 
-    def _cheat(self, name: str, what: str, **fields: Any) -> None:
-        self.cheats.append({"cheat": name, "what": what} | fields)
+    def report(self) -> dict[str, Any]:
+        """What the node says about itself."""
+        digests = {tick: final.applied.digest.hex() for tick, final in self.finals.items()}
+        return report(self.member.name, self.running, digests, self.conduct)
 
     def _observe(self, event: NodeEvent) -> None:
         self.told.append(event)
+        self.log.observe(event)
         if isinstance(event, BlockFinal):
             self.finals.setdefault(event.applied.tick, event)
             assert self.finals[event.applied.tick].applied == event.applied
@@ -143,8 +147,14 @@ class Resident:
 class Town:
     """Members of a testnet plan, their hub, and what they all did."""
 
-    def __init__(self, folder: Path, wish: Wish, link: LinkModel | None = None) -> None:
-        self.plan = make_plan(wish).starting_at(START_MS)
+    def __init__(
+        self,
+        folder: Path,
+        wish: Wish,
+        link: LinkModel | None = None,
+        mischief: Mischief = Mischief(),  # noqa: B008 -- frozen
+    ) -> None:
+        self.plan = make_mischief(make_plan(wish), mischief).starting_at(START_MS)
         self.genesis = self.plan.genesis
         self.backend = ModelledBackend(leaf_ms=Milliseconds(1_500), merge_ms=Milliseconds(1_700))
         self.hub = MemoryNetwork(seed=7, link=link or LinkModel())
