@@ -248,13 +248,10 @@ def _partition(testimony: Testimony, island: tuple[str, ...], lasts_ms: int) -> 
         if begun and earlier < max(begun) + lasts_ms and later > min(begun)
     ]
     what = f"{Partition.name} of {names} for {lasts_ms // 1000} s"
-    story = (
-        f"{sum(ended):,} messages and requests were cut off, the longest wait for a final block was "
-        f"{max(pauses, default=0) / 1000:.1f} s"
-    )
-    return _outcome(
-        "the network", what, {"PARTED": sum(ended)}, story, is_met=len(begun) == len(ended)
-    )
+    cut, wait_s = sum(ended), max(pauses, default=0) / 1000
+    story = f"{cut:,} messages and requests cut off, no final block for up to {wait_s:.1f} s"
+    is_healed = len(begun) == len(ended)
+    return _outcome("the network", what, {"PARTED": cut}, story, is_met=is_healed)
 
 
 _JUDGES: Final[dict[str, Callable[[Testimony, str], Iterator[Outcome]]]] = {
