@@ -28,7 +28,7 @@ from scripts.cheats.no_reveal import NoReveal
 from scripts.cheats.partition import Partition
 from scripts.cheats.silent import Silent
 from scripts.cheats.withhold import Withhold
-from scripts.launcher.testimony import Record, Testimony
+from scripts.launcher.testimony import Record, Witnessed
 
 PROVING_PAY: Final = ("PROVER_PAY", "TAKEOVER_PAY", "OPEN_PAY", "UNCLE_PAY", "AWARD_PAY")
 """Causes by which a prover earns."""
@@ -54,7 +54,7 @@ class Outcome:
     sentence: str
 
 
-def outcomes(testimony: Testimony) -> Iterator[Outcome]:
+def outcomes(testimony: Witnessed) -> Iterator[Outcome]:
     """One for each cheat, and kind of it, in the order of the plan; the network's come last."""
     for node, cheats in testimony.cheats.items():
         for cheat in cheats:
@@ -80,13 +80,13 @@ def _outcome(
 # --- one function a cheat ---
 
 
-def _silent(testimony: Testimony, node: str) -> Iterator[Outcome]:
+def _silent(testimony: Witnessed, node: str) -> Iterator[Outcome]:
     missed, earned = _missed(testimony, node), _earned(testimony, node)
     reasons, story = {"RIGHT_MISSED": missed}, f"at {_tree_nodes(missed)}, {earned:,} earned"
     yield _outcome(node, Silent.name, reasons, story, is_met=not earned)
 
 
-def _late(testimony: Testimony, node: str) -> Iterator[Outcome]:
+def _late(testimony: Witnessed, node: str) -> Iterator[Outcome]:
     missed, earned = _missed(testimony, node), _earned(testimony, node)
     delivered = [one for one in testimony.cheated(node, Late.name) if one["what"] == "delivers"]
     account = testimony.account(node)
@@ -103,7 +103,7 @@ def _late(testimony: Testimony, node: str) -> Iterator[Outcome]:
     yield _outcome(node, Late.name, reasons, story, is_met=earned == uncles)
 
 
-def _neglect(testimony: Testimony, node: str) -> Iterator[Outcome]:
+def _neglect(testimony: Witnessed, node: str) -> Iterator[Outcome]:
     ignored = {_place(one) for one in testimony.cheated(node, Neglect.name)}
     account = testimony.account(node)
     kept = [
@@ -123,7 +123,7 @@ def _neglect(testimony: Testimony, node: str) -> Iterator[Outcome]:
     yield _outcome(node, Neglect.name, reasons, story, is_met=not kept and not paid)
 
 
-def _withhold(testimony: Testimony, node: str) -> Iterator[Outcome]:
+def _withhold(testimony: Witnessed, node: str) -> Iterator[Outcome]:
     seen = {honest for honest, one in testimony.refused(node) if one["reason"] == "BODY_MISSING"}
     recorded = testimony.events("ProofRecorded", prover=testimony.account(node))
     reasons = {"BODY_MISSING": len(seen), "RIGHT_MISSED": _missed(testimony, node)}
@@ -132,7 +132,7 @@ def _withhold(testimony: Testimony, node: str) -> Iterator[Outcome]:
     yield _outcome(node, Withhold.name, reasons, story, is_met=is_met)
 
 
-def _forge(testimony: Testimony, node: str) -> Iterator[Outcome]:
+def _forge(testimony: Witnessed, node: str) -> Iterator[Outcome]:
     account = testimony.account(node)
     recorded = testimony.events("ProofRecorded", prover=account)
     punished = testimony.events("InvalidProofPunished", offender=account)
@@ -155,7 +155,7 @@ def _forge(testimony: Testimony, node: str) -> Iterator[Outcome]:
             yield _outcome(node, f"{Forge.name} {kind}", {}, NO_OCCASION)
 
 
-def _kinds_asked(testimony: Testimony, node: str) -> list[str]:
+def _kinds_asked(testimony: Witnessed, node: str) -> list[str]:
     """Kinds that were asked for by name."""
     (member,) = [one for one in testimony.plan.members if one.name == node]
     configuration = member.configuration.cheats
@@ -164,7 +164,7 @@ def _kinds_asked(testimony: Testimony, node: str) -> list[str]:
     return [kind for name, _, kind in pairs if name == Forge.name and kind]
 
 
-def _early(testimony: Testimony, node: str) -> Iterator[Outcome]:
+def _early(testimony: Witnessed, node: str) -> Iterator[Outcome]:
     slots = {one["slot"] for one in testimony.cheated(node, Early.name)}
     named = {f"slot {slot}" for slot in slots}
     refusals = [(who, one) for who, one in testimony.refused(node) if one["detail"] in named]
@@ -182,7 +182,7 @@ def _early(testimony: Testimony, node: str) -> Iterator[Outcome]:
     yield _outcome(node, Early.name, dict(reasons), story, is_met=not final)
 
 
-def _equivocate(testimony: Testimony, node: str) -> Iterator[Outcome]:
+def _equivocate(testimony: Witnessed, node: str) -> Iterator[Outcome]:
     account = testimony.account(node)
     punished = testimony.events("EquivocationPunished", offender=account)
     lost = _lost(testimony, account, "EQUIVOCATION")
@@ -191,7 +191,7 @@ def _equivocate(testimony: Testimony, node: str) -> Iterator[Outcome]:
     yield _outcome(node, Equivocate.name, reasons, story, is_met=True)
 
 
-def _no_reveal(testimony: Testimony, node: str) -> Iterator[Outcome]:
+def _no_reveal(testimony: Witnessed, node: str) -> Iterator[Outcome]:
     account = testimony.account(node)
     skipped = testimony.events("RoundSkipped", leader=account, why="NOT_REVEALED")
     lost = _lost(testimony, account, "REVEAL_MISSING")
@@ -200,7 +200,7 @@ def _no_reveal(testimony: Testimony, node: str) -> Iterator[Outcome]:
     yield _outcome(node, NoReveal.name, reasons, story, is_met=True)
 
 
-def _flood(testimony: Testimony, node: str) -> Iterator[Outcome]:
+def _flood(testimony: Witnessed, node: str) -> Iterator[Outcome]:
     account = testimony.account(node)
     counts: Counter[str] = Counter()
     seen: set[str] = set()
@@ -217,7 +217,7 @@ def _flood(testimony: Testimony, node: str) -> Iterator[Outcome]:
     yield _outcome(node, Flood.name, dict(counts), story, is_met=True)
 
 
-def _delay(testimony: Testimony, delay_ms: int) -> Outcome:
+def _delay(testimony: Witnessed, delay_ms: int) -> Outcome:
     told = [
         one
         for name in testimony.reports
@@ -231,7 +231,7 @@ def _delay(testimony: Testimony, delay_ms: int) -> Outcome:
     return _outcome("the network", what, {"DELAYED": count}, story, is_met=True)
 
 
-def _partition(testimony: Testimony, island: tuple[str, ...], lasts_ms: int) -> Outcome:
+def _partition(testimony: Witnessed, island: tuple[str, ...], lasts_ms: int) -> Outcome:
     names = ", ".join(testimony.name(one) for one in island)
     told = [
         one
@@ -254,7 +254,7 @@ def _partition(testimony: Testimony, island: tuple[str, ...], lasts_ms: int) -> 
     return _outcome("the network", what, {"PARTED": cut}, story, is_met=is_healed)
 
 
-_JUDGES: Final[dict[str, Callable[[Testimony, str], Iterator[Outcome]]]] = {
+_JUDGES: Final[dict[str, Callable[[Witnessed, str], Iterator[Outcome]]]] = {
     Silent.name: _silent,
     Late.name: _late,
     Neglect.name: _neglect,
@@ -270,11 +270,11 @@ _JUDGES: Final[dict[str, Callable[[Testimony, str], Iterator[Outcome]]]] = {
 # --- counts ---
 
 
-def _missed(testimony: Testimony, node: str) -> int:
+def _missed(testimony: Witnessed, node: str) -> int:
     return len(testimony.events("RightMissed", holder=testimony.account(node), failed=True))
 
 
-def _earned(testimony: Testimony, node: str) -> int:
+def _earned(testimony: Witnessed, node: str) -> int:
     account = testimony.account(node)
     return sum(
         one["amount"]
@@ -283,7 +283,7 @@ def _earned(testimony: Testimony, node: str) -> int:
     )
 
 
-def _lost(testimony: Testimony, account: str, cause: str) -> int:
+def _lost(testimony: Witnessed, account: str, cause: str) -> int:
     return sum(
         one["amount"]
         for one in testimony.events("Moved", cause=cause)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import Final
 
-from scripts.launcher.testimony import Testimony
+from scripts.launcher.testimony import Witnessed
 
 FOR_GOOD_S: Final = 30
 """Honest nodes that have been apart for longer than this, in seconds, are apart for good."""
@@ -27,7 +27,7 @@ PLEDGES: Final = ("BOND_LOCKED", "AWARD_BOND")
 """Causes by which an account's money becomes a pledge; it stays its own for as long."""
 
 
-def harms(testimony: Testimony) -> Iterator[str]:
+def harms(testimony: Witnessed) -> Iterator[str]:
     """A sentence for each harm to an honest node; nothing when only cheats paid."""
     yield from _losses(testimony)
     yield from _punishments(testimony)
@@ -35,7 +35,7 @@ def harms(testimony: Testimony) -> Iterator[str]:
     yield from _separations(testimony)
 
 
-def _losses(testimony: Testimony) -> Iterator[str]:
+def _losses(testimony: Witnessed) -> Iterator[str]:
     """What left an honest account, or a pledge of one, against its will."""
     pledged: dict[tuple[str, str], str] = {}
     for tick in testimony.events("Moved"):
@@ -50,14 +50,14 @@ def _losses(testimony: Testimony) -> Iterator[str]:
                 yield f"{name} is honest and lost {tick['amount']:,}: {tick['cause']}"
 
 
-def _punishments(testimony: Testimony) -> Iterator[str]:
+def _punishments(testimony: Witnessed) -> Iterator[str]:
     for record in testimony.story:
         name = testimony.name(record.get("offender"))
         if name in testimony.honest:
             yield f"{name} is honest and was punished: {record['kind']}"
 
 
-def _bans(testimony: Testimony) -> Iterator[str]:
+def _bans(testimony: Witnessed) -> Iterator[str]:
     for name in testimony.honest:
         for one in testimony.reports[name]["conduct"]:
             banned = testimony.name(one["from"])
@@ -65,13 +65,13 @@ def _bans(testimony: Testimony) -> Iterator[str]:
                 yield f"{name} banned {banned}, which is honest: {one['detail']}"
 
 
-def _separations(testimony: Testimony) -> Iterator[str]:
+def _separations(testimony: Witnessed) -> Iterator[str]:
     for one, other in combinations(testimony.honest, 2):
         if _has_lost(testimony, one, other) or _has_lost(testimony, other, one):
             yield f"{one} and {other} are honest and lost each other for good"
 
 
-def _has_lost(testimony: Testimony, name: str, other: str) -> bool:
+def _has_lost(testimony: Witnessed, name: str, other: str) -> bool:
     """Whether ``name`` has been without ``other`` from some time before the end until the end."""
     account, since_ms = testimony.account(other), testimony.ended_ms
     stages = [one for one in testimony.told(name).connected if one["at_ms"] <= testimony.ended_ms]

@@ -19,7 +19,7 @@ from scripts.launcher.cheated import outcomes
 from scripts.launcher.growth import judge_run
 from scripts.launcher.harm import harms
 from scripts.launcher.plan import Plan
-from scripts.launcher.testimony import Testimony
+from scripts.launcher.testimony import Witnessed
 from scripts.money import add_up
 from scripts.records import read_lines
 
@@ -72,7 +72,7 @@ def judge(
     proven = sum(1 for record in story if record["kind"] == "JobSettled")
     if proven < plan.wish.blocks:
         faults.append(f"{proven} of {plan.wish.blocks} blocks were proven")
-    testimony = Testimony(plan, run, story, present, killed=killed, ended_ms=ended_ms)
+    testimony = Witnessed(plan, run, story, present, killed=killed, ended_ms=ended_ms)
     met = list(outcomes(testimony)) if testimony.is_of_mischief else []
     harmed = list(harms(testimony)) if testimony.is_of_mischief else []
     faults += [f"this cheat was not met: {one.sentence}" for one in met if not one.is_met]

@@ -44,7 +44,7 @@ class Told:
         return told
 
 
-class Testimony:
+class Witnessed:
     """A stopped run: who cheats, who is honest, and what they wrote.
 
     :ivar story: the final events of the node whose story the summary tells.
