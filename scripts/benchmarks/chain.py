@@ -182,8 +182,10 @@ class Story:
             _, place, prover = known
             name = KNOWN
         opened = self._opened[job]
-        yield place, EXECUTED, opened.get(prover, inputs_ms)
-        yield place, OPENED, min(opened.values())
+        first_ms, seen_ms = min(opened.values()), opened.get(prover, inputs_ms)
+        yield place, EXECUTED, seen_ms
+        yield place, OPENED, max(first_ms, _before(seen_ms, self._begun[prover]))
+        yield place, AWAY, first_ms
 
     def _made(self, job: str, place: Place, prover: str) -> Finished | None:
         """The recorded prover's first proof of a tree node."""

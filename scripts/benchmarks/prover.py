@@ -2,17 +2,20 @@
 
 One block of four leaves is proven again and again. *The proofs* are its leaves and the two merges
 above them, six proofs that do not wait for each other; the plain loop makes them one after the
-other on one thread in this process. *The tree* is the same block with its root, each merge begun as
-soon as its children are there. A pool is opened for each of its turns, and its workers are ready
-before the clock starts.
+other on one thread in one process, as nice as a worker is. *The tree* is the same block with its
+root, each merge begun as soon as its children are there. A pool is opened for each of its turns,
+and its workers are ready before the clock starts.
 """
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Final
 
 import trio
@@ -27,6 +30,7 @@ from prover.backend import Plonky2Backend
 from prover.modelled import ModelledBackend
 from prover.pool import Pool, PoolSettings, open_pool
 from prover.tasks import LeafTask, MergeTask, Prove, ProvingTask
+from prover.worker import NICENESS
 from scripts.benchmarks.figures import Aim, Section, alternate, compare, compare_speeds
 from sequencer.builder import build_block
 from sequencer.traffic import Traffic
@@ -59,19 +63,21 @@ def measure(
 
     :raises ProvingFailed: when there is no proof.
     """
-    bench = _Bench(backend)
-    taken = alternate(
-        {
-            LOOP: bench.loop,
-            ONE_WORKER: partial(bench.pooled, 1),
-            TWO_WORKERS: partial(bench.pooled, 2),
-            FIXED: partial(bench.tree, OneThread(backend)),
-            ELASTIC: partial(bench.tree, backend),
-            VERIFY: bench.verify,
-        },
-        rounds,
-        budget_s,
-    )
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, spawn, os.nice, (NICENESS,)) as process:
+        bench = _Bench(backend, process)
+        taken = alternate(
+            {
+                LOOP: bench.loop,
+                ONE_WORKER: partial(bench.pooled, 1),
+                TWO_WORKERS: partial(bench.pooled, 2),
+                FIXED: partial(bench.tree, OneThread(backend)),
+                ELASTIC: partial(bench.tree, backend),
+                VERIFY: bench.verify,
+            },
+            rounds,
+            budget_s,
+        )
     count = len(bench.proofs_of_loop)
     leaf, same = bench.leaf_s, (count, count)
     verify_s = [one / VERIFICATIONS for one in taken[VERIFY]]
@@ -115,35 +121,57 @@ class OneThread:
         return lambda task, _threads: prove(task, 1)
 
 
-class _Bench:
-    """The block, and what was measured of it beside the turns themselves, a value a round."""
+@cache
+def _prover_of(backend: Plonky2Backend | ModelledBackend) -> Prove:
+    return backend.open_prover()
 
-    def __init__(self, backend: Plonky2Backend | ModelledBackend) -> None:
+
+def _plainly(
+    backend: Plonky2Backend | ModelledBackend, tasks: Sequence[ProvingTask]
+) -> list[tuple[bytes, float]]:
+    """Proofs on one thread, one after the other, and what each took in seconds."""
+    prove, made = _prover_of(backend), []
+    for task in tasks:
+        before = time.perf_counter()
+        proof = prove(task, 1)
+        made.append((proof, time.perf_counter() - before))
+    return made
+
+
+class _Bench:
+    """The block, and what was measured of it beside the turns themselves, a value a round.
+
+    :param process: where the plain loop runs.
+    """
+
+    def __init__(
+        self, backend: Plonky2Backend | ModelledBackend, process: ProcessPoolExecutor
+    ) -> None:
         self.backend = backend
+        self._process = process
         self.block = _block(backend)
         self.proofs_of_loop: dict[TreeIndex, bytes] = {}
         self.leaf_s: list[float] = []
         self.merge_s: list[float] = []
         self.start_s: list[float] = []
         self.peak_mib: list[float] = []
-        self._prove: Prove | None = None
 
     # --- turns ---
 
     def loop(self) -> float:
-        """Make the proofs one after the other."""
-        if self._prove is None:
-            self._prove = self.backend.open_prover()
-        times: dict[bool, list[float]] = {True: [], False: []}
-        for index in tree.indices(LEAVES):
-            if index == tree.root(LEAVES):
-                break
-            before = time.perf_counter()
-            self.proofs_of_loop[index] = self._prove(self._task(index, self.proofs_of_loop), 1)
-            times[index.level == 0].append(time.perf_counter() - before)
-        self.leaf_s.append(sum(times[True]) / len(times[True]))
-        self.merge_s.append(sum(times[False]) / len(times[False]))
-        return sum(map(sum, times.values()))
+        """Make the proofs one after the other, leaves first."""
+        leaves, merges, _root = (
+            [index for index in tree.indices(LEAVES) if index.level == level] for level in range(3)
+        )
+        took_s = 0.0
+        for layer, means in ((leaves, self.leaf_s), (merges, self.merge_s)):
+            tasks = [self._task(index, self.proofs_of_loop) for index in layer]
+            made = self._process.submit(_plainly, self.backend, tasks).result()
+            layer_s = sum(one_s for _, one_s in made)
+            self.proofs_of_loop.update(zip(layer, (proof for proof, _ in made), strict=True))
+            means.append(layer_s / len(layer))
+            took_s += layer_s
+        return took_s
 
     def pooled(self, workers: int) -> float:
         """Give the proofs to a pool all at once."""

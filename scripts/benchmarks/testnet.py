@@ -23,7 +23,7 @@ from scripts.benchmarks.chain import AWAY, FAILED, SPANS, ChainOfBlock, Story
 from scripts.benchmarks.figures import Aim, Figure, Listing, Section, compare
 from scripts.folder import SUMMARY, RunUnreadable, load_genesis, load_summary
 
-BLOCKS: Final = 4
+BLOCKS: Final = 6
 RESTART_S: Final = 60
 
 TO_ROOT: Final = "time to root"

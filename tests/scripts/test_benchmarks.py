@@ -230,6 +230,15 @@ def test_a_prover_that_came_back_was_down(tmp_path: Path) -> None:
     assert sum(spans.values()) == 18_000
 
 
+def test_a_prover_that_came_back_late_saw_the_opening_late(tmp_path: Path) -> None:
+    w = undisturbed(tmp_path / "run")
+    w.tell("prover-2", 10_250, "Stage", stage="reading the configuration", process=2)
+    w.write()
+    spans = Story(tmp_path / "run").chain(JOB).spans_ms
+    assert (spans[chain.AWAY], spans[chain.OPENED]) == (250, 50)
+    assert sum(spans.values()) == 18_000
+
+
 def test_what_a_dead_node_did_not_tell_counts_to_the_span_before(tmp_path: Path) -> None:
     w = undisturbed(tmp_path / "run")
     del w.told["prover-2"]
