@@ -178,8 +178,9 @@ def _place(
     records: Records, job: _Job, place: tuple[int, int], attempts: list[Attempt], end_ms: int
 ) -> PlaceStory:
     found = job.places[place]
-    record = None
+    record, until_ms = None, end_ms
     if found.record is not None:
+        until_ms = _decided(records, found.record)
         tick = int(found.record["tick"])
         prover, final_ms = records.name(found.record["prover"]), _seen(records, found.record)
         record = Record(prover, tick, records.ordered_ms(tick), final_ms)
@@ -190,7 +191,7 @@ def _place(
         position=position,
         name=upper if level else f"leaf {position}",
         assigned=tuple(records.name(one) for one in found.assigned),
-        turns=tuple(_turns(records, found, record.final_ms if record is not None else end_ms)),
+        turns=tuple(_turns(records, found, until_ms)),
         attempts=_marked(attempts, record),
         record=record,
         outcome=_outcome(found),
@@ -204,18 +205,19 @@ def _turns(records: Records, place: _Place, end_ms: int) -> Iterator[Turn]:
     for turn, after in zip(place.turns, [*place.turns[1:], None], strict=True):
         opened = turn.opened
         admissible = None if opened is None else int(opened["admissible"])
-        until_ms = end_ms if after is None else min(end_ms, _seen(records, after.since))
         yield Turn(
             holder=None if turn.holder is None else records.name(turn.holder),
-            since_ms=_seen(records, turn.since),
-            opened_ms=None if opened is None else _seen(records, opened),
+            since_ms=_decided(records, turn.since),
+            since_known_ms=_seen(records, turn.since),
+            opened_ms=None if opened is None else _decided(records, opened),
+            known_ms=None if opened is None else _seen(records, opened),
             opened_tick=None if opened is None else int(opened["tick"]),
             admissible_tick=admissible,
-            admissible_ms=records.tick_ms(admissible),
+            admissible_ms=records.decided_ms(admissible),
             closes_tick=turn.closes,
-            closes_ms=records.tick_ms(turn.closes),
+            closes_ms=records.decided_ms(turn.closes),
             missed=turn.missed,
-            until_ms=until_ms,
+            until_ms=end_ms if after is None else min(end_ms, _decided(records, after.since)),
         )
 
 
@@ -245,6 +247,13 @@ def _outcome(place: _Place) -> Outcome:
         return Outcome.LATE if failed else Outcome.OWN
     held = any(turn.holder == prover for turn in place.turns)
     return Outcome.TAKEOVER if held else Outcome.OPEN
+
+
+def _decided(records: Records, line: Line) -> int:
+    """When the slot of a final event's log block began."""
+    at_ms = records.decided_ms(int(line["tick"]))
+    assert at_ms is not None, "a told tick was final"
+    return at_ms
 
 
 def _seen(records: Records, line: Line) -> int:

@@ -66,8 +66,11 @@ def _counted(count: int, noun: str) -> str:
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[object]], numbers: str = "") -> str:
-    """A table; ``numbers`` has an ``n`` for each column that is set to the right."""
-    kinds = [' class="number"' if one == "n" else "" for one in numbers.ljust(len(headings))]
+    """A table; ``numbers`` has an ``n`` for each column that is set to the right, and a ``w`` for
+    one whose lines may wrap.
+    """
+    known = {"n": ' class="number"', "w": ' class="wrap"', " ": ""}
+    kinds = [known[one] for one in numbers.ljust(len(headings))]
     head = "".join(f"<th{k}>{text_of(one)}</th>" for k, one in zip(kinds, headings, strict=True))
     body = (
         "".join(f"<td{k}>{text_of(one)}</td>" for k, one in zip(kinds, row, strict=True))
@@ -128,7 +131,7 @@ def _tiles(story: Story) -> Iterator[str]:
 def _trouble(story: Story) -> Iterator[str]:
     if not story.marks and not story.cheats:
         return
-    yield "<h2>Faults and cheats on purpose</h2>"
+    yield "<h2 id='faults'>Faults and cheats on purpose</h2>"
     for one in (story.summary or {}).get("cheats", ()):
         yield f"<p>{text_of(one['sentence'])}</p>"
     if story.marks:
@@ -154,15 +157,16 @@ def _trouble(story: Story) -> Iterator[str]:
 
 
 def _blocks(story: Story) -> Iterator[str]:
-    yield "<h2>Blocks</h2>"
+    yield "<h2 id='blocks'>Blocks</h2>"
     if not story.blocks:
         yield "<p>No block was opened for proving.</p>"
         return
     yield tree_legend(story.provers)
     yield timeline_legend()
     yield (
-        '<p class="soft">A tick is drawn where '
-        f"{text_of(story.reference)} saw its log block final; times count from the launch.</p>"
+        '<p class="soft">Times count from the launch. What the log decides is drawn where the '
+        "slot of its log block began; a filled dot is where the first node saw that block final, "
+        "and that is when work can start.</p>"
     )
     for block in story.blocks:
         yield from _block(block, story.provers)
@@ -192,7 +196,7 @@ def _block(block: BlockStory, provers: tuple[str, ...]) -> Iterator[str]:
             "assigned to",
             "recorded for",
             "how",
-            "right opened",
+            "right known",
             "started after",
             "proved in",
             "ordered after",
@@ -200,11 +204,12 @@ def _block(block: BlockStory, provers: tuple[str, ...]) -> Iterator[str]:
             "paid",
         ),
         [_place_row(one) for one in block.places],
-        "    nnnnn",
+        "    nnnnnw",
     )
     yield (
-        '<p class="soft">In seconds. Work on a merge starts with the proofs of its inputs, often '
-        "before its right opens: then the start is negative.</p>"
+        '<p class="soft">In seconds; a right is known when the log block that opened it is final. '
+        "Work on a merge starts with the proofs of its inputs, often before that: then the start "
+        "is negative.</p>"
     )
     notes = [*block.notes, *(note for place in block.places for note in place.notes)]
     if notes:
@@ -213,10 +218,10 @@ def _block(block: BlockStory, provers: tuple[str, ...]) -> Iterator[str]:
 
 
 def _place_row(place: PlaceStory) -> tuple[object, ...]:
-    record, winner, opened_ms = place.record, place.winner, place.opened_ms
+    record, winner, known_ms = place.record, place.winner, place.known_ms
     start = proved = ordered = final = ""
     if winner is not None:
-        start = seconds(winner.start_ms - opened_ms) if opened_ms is not None else ""
+        start = seconds(winner.start_ms - known_ms) if known_ms is not None else ""
         proved = seconds(winner.wall_ms) if winner.wall_ms is not None else ""
         if record is not None and record.ordered_ms is not None:
             ordered = seconds(record.ordered_ms - winner.end_ms)
@@ -227,7 +232,7 @@ def _place_row(place: PlaceStory) -> tuple[object, ...]:
         ", ".join(place.assigned) or "anybody",
         record.prover if record is not None else "",
         place.outcome.value,
-        "" if opened_ms is None else seconds(opened_ms),
+        "" if known_ms is None else seconds(known_ms),
         start,
         proved,
         ordered,
@@ -240,7 +245,7 @@ def _way(story: Story) -> Iterator[str]:
     proven = [block for block in story.blocks if block.way]
     if not proven:
         return
-    yield "<h2>Where the time went</h2>"
+    yield "<h2 id='where'>Where the time went</h2>"
     yield (
         '<p class="soft">From the opening of a block to the record of its root, along the tree '
         "nodes that it waited for.</p>"
@@ -265,7 +270,7 @@ def _way(story: Story) -> Iterator[str]:
 def _provers(story: Story) -> Iterator[str]:
     if not story.attempts:
         return
-    yield "<h2>Provers in time</h2>"
+    yield "<h2 id='provers'>Provers in time</h2>"
     yield '<p class="soft">A bar is a proof, named block/level:position; pale: not recorded.</p>'
     yield prover_timeline(story)
     rows = []
@@ -298,7 +303,7 @@ def _provers(story: Story) -> Iterator[str]:
 
 
 def _money(story: Story) -> Iterator[str]:
-    yield "<h2>Money</h2>"
+    yield "<h2 id='money'>Money</h2>"
     accounts = [one for one in story.flows if one.node]
     if not accounts:
         yield "<p>No money moved.</p>"
@@ -336,23 +341,23 @@ def _cell(flow: Flow | None, most: int) -> str:
     """Gains with a bar, losses below them."""
     if flow is None:
         return "<td></td>"
-    lines = []
+    drawn = ""
     if flow.gained:
         bar = f'<rect width="{100 * flow.gained / most:.2f}%" height="6"/>'
-        lines.append(
+        drawn += (
             f'{flow.gained:+,}<svg class="bar" width="100%" height="6" aria-hidden="true">{bar}'
             "</svg>"
         )
     if flow.lost:
-        lines.append(f"{-flow.lost:,}")
-    return f'<td class="number">{"<br>".join(lines)}</td>'
+        drawn += f"{-flow.lost:,}"
+    return f'<td class="number">{drawn}</td>'
 
 
 # --- what else there is ---
 
 
 def _refusals(story: Story) -> Iterator[str]:
-    yield "<h2>Refused</h2>"
+    yield "<h2 id='refused'>Refused</h2>"
     if not story.refusals:
         yield "<p>Nothing was refused.</p>"
         return
@@ -364,7 +369,7 @@ def _refusals(story: Story) -> Iterator[str]:
 
 def _notes(story: Story) -> Iterator[str]:
     if story.notes:
-        yield f"<h2>Also in the log</h2>{_note_table(story.notes)}"
+        yield f"<h2 id='also'>Also in the log</h2>{_note_table(story.notes)}"
 
 
 def _note_table(notes: Sequence[Note]) -> str:
@@ -377,14 +382,15 @@ def _note_table(notes: Sequence[Note]) -> str:
         )
         for note in sorted(notes, key=lambda note: note.tick)
     ]
-    return _table(("tick", "final at", "event", "with"), rows, "nn")
+    return _table(("tick", "final at", "event", "with"), rows, "nn w")
 
 
 def _about(story: Story) -> Iterator[str]:
-    yield "<h2>About this page</h2>"
+    yield "<h2 id='about'>About this page</h2>"
     yield (
-        "<p>Made from the run's <code>genesis.toml</code>, <code>events.jsonl</code> and "
-        "<code>summary.json</code>. Why a tree node went as it did, from the log alone: "
+        "<p>Made from the run's <code>genesis.toml</code>, <code>events.jsonl</code> (final events "
+        f"as {text_of(story.reference)} told them) and <code>summary.json</code>. Why a tree node "
+        "went as it did, from the log alone: "
         "<code>./scripts/provnet explain RUN BLOCK LEVEL POSITION</code>; where the money of a "
         "node came from: <code>./scripts/provnet ledger RUN NODE</code>; whether it is all true: "
         "<code>./scripts/provnet verify RUN --payments</code>.</p>"

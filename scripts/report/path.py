@@ -70,11 +70,11 @@ def _walk(way: _Way, places: Places, place: PlaceStory) -> None:
 
 
 def _came_to_prover_ms(place: PlaceStory) -> int | None:
-    """When the right came to who is recorded; None when it was theirs from the first."""
+    """When it was known that the right came to who is recorded; None if it was theirs at once."""
     assert place.record is not None, "a winner is recorded"
     for turn in place.turns[1:]:
         if turn.holder in (place.record.prover, None):
-            return turn.since_ms
+            return turn.since_known_ms
     return None
 
 

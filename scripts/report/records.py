@@ -2,7 +2,8 @@
 
 Rules. Every final event is told by every node; the story is that of the node that told most ticks,
 each tick once, as it told it first and whole. Where the page shows a tick, it is the moment at
-which that node saw its log block final. Times count from the first record.
+which the first of all nodes saw its log block final, because a node that was down tells late. Times
+count from the first record.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Records:
 
     :ivar by_node: each node's records in its order.
     :ivar story: final events of the reference node, each tick once.
-    :ivar final_ms: when it saw each tick final.
+    :ivar final_ms: when the first node saw each of these ticks final.
     :ivar slots: slot of each tick.
     """
 
@@ -52,9 +53,12 @@ class Records:
         """When a record was made, since the launch."""
         return int(line["at_ms"]) - self.zero_ms
 
-    def tick_ms(self, tick: int | None) -> int | None:
-        """When a tick was final, since the launch; None when it never was."""
-        return None if tick is None else self.final_ms.get(tick)
+    def decided_ms(self, tick: int | None) -> int | None:
+        """When the slot of a tick's log block began; where no slot was told, when it was final."""
+        if tick is None:
+            return None
+        ordered_ms = self.ordered_ms(tick)
+        return self.final_ms.get(tick) if ordered_ms is None else ordered_ms
 
     def ordered_ms(self, tick: int) -> int | None:
         """When the slot of a tick's log block began, since the launch."""
@@ -81,13 +85,18 @@ def read_records(run: Path) -> Records:
     times = [int(line["at_ms"]) for lines in (launcher, *by_node.values()) for line in lines]
     zero_ms = min(times, default=0)
     finals = {tick: lines[-1] for tick, lines in sorted(ticks.items())}
+    first_ms: dict[int, int] = {}
+    for theirs in told.values():
+        for tick, lines in theirs.items():
+            at_ms = int(lines[-1]["at_ms"])
+            first_ms[tick] = min(at_ms, first_ms.get(tick, at_ms))
     return Records(
         genesis=genesis,
         launcher=launcher,
         by_node={name: tuple(by_node[name]) for name in sorted(by_node)},
         reference=reference if ticks else None,
         story=tuple(line for tick in sorted(ticks) for line in ticks[tick]),
-        final_ms={tick: int(final["at_ms"]) - zero_ms for tick, final in finals.items()},
+        final_ms={tick: first_ms[tick] - zero_ms for tick in finals},
         slots={tick: int(final["slot"]) for tick, final in finals.items() if "slot" in final},
         zero_ms=zero_ms,
         end_ms=max(times, default=0) - zero_ms,

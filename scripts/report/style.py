@@ -65,10 +65,10 @@ p { margin: 4px 0 10px; max-width: 86ch; }
 .legend li { display: flex; align-items: center; gap: 6px; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 13px; }
-th, td { text-align: left; padding: 3px 14px 3px 0; vertical-align: top; white-space: nowrap; }
+th, td { text-align: left; padding: 3px 12px 3px 0; vertical-align: top; white-space: nowrap; }
 th { font-weight: 600; color: var(--soft); font-size: 12px; border-bottom: 1px solid var(--line);
   white-space: normal; vertical-align: bottom; }
-td.number, th.number { text-align: right; }
+td.number, th.number { text-align: right; } td.wrap { white-space: normal; min-width: 96px; }
 tr:target td, .row:target { background: var(--grid); }
 .row { display: grid; grid-template-columns: 96px minmax(0, 1fr); align-items: center; }
 .row .label { font-size: 12px; padding-right: 8px; white-space: nowrap; overflow: hidden;

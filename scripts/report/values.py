@@ -68,20 +68,25 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A right while it was somebody's.
+    """A right while it was somebody's, by the slots of the log blocks that decided it.
 
     :ivar holder: None for anybody with prover stake.
     :ivar since_ms: when it came to the holder.
+    :ivar since_known_ms: when the first node saw that final.
     :ivar opened_ms: when it opened; None when it never did.
+    :ivar known_ms: when the first node saw that final.
     :ivar admissible_ms: end of the minimal time; None when the log did not reach it.
-    :ivar closes_ms: end of the window; None when it did not start, or the log did not reach it.
-    :ivar missed: whether it was missed, ``"failed"`` or ``"declined"``.
+    :ivar closes_ms: last tick of the window; None when it did not start, or the log did not reach
+        it.
+    :ivar missed: how it was missed, ``"failed"`` or ``"declined"``, if it was.
     :ivar until_ms: when it passed on, or the tree node was recorded, or the story ends.
     """
 
     holder: str | None
     since_ms: int
+    since_known_ms: int
     opened_ms: int | None
+    known_ms: int | None
     opened_tick: int | None
     admissible_tick: int | None
     admissible_ms: int | None
@@ -96,7 +101,7 @@ class Record:
     """The recorded proof.
 
     :ivar ordered_ms: when the slot of its log block began; None when no node told the slot.
-    :ivar final_ms: when the reference node saw that log block final.
+    :ivar final_ms: when the first node saw that log block final.
     """
 
     prover: str
@@ -145,9 +150,9 @@ class PlaceStory:
         return next((one for one in self.attempts if one.is_recorded), None)
 
     @property
-    def opened_ms(self) -> int | None:
-        """When a right to it first opened."""
-        return min((one.opened_ms for one in self.turns if one.opened_ms is not None), default=None)
+    def known_ms(self) -> int | None:
+        """When the first node saw final that a right to it had opened."""
+        return min((one.known_ms for one in self.turns if one.known_ms is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,10 +68,10 @@ def told(played: Played) -> Iterator[Line]:
             } | done
     first = next(iter(opened))
     key = {"job": first, "index": [0, 0]}
-    yield {"node": "prover-9", "at_ms": 9_000, "kind": "ProofStarted", "key": key}
+    yield {"node": "prover-9", "at_ms": 3_000, "kind": "ProofStarted", "key": key}
     yield {
         "node": "prover-9",
-        "at_ms": 9_500,
+        "at_ms": 23_000,
         "kind": "ProofCancelled",
         "key": key,
         "sentence": "a <b>better</b> one came",
@@ -233,13 +233,13 @@ def test_waits_of_a_tree_node_are_the_differences_of_its_records(story: Story, h
     for block, table in zip(story.blocks, rows, strict=True):
         for place, row in zip(block.places, table[1:], strict=True):
             record, winner = place.record, place.winner
-            if record is None or winner is None or place.opened_ms is None:
+            if record is None or winner is None or place.known_ms is None:
                 continue
             ordered_ms = record.tick * SLOT_MS - START_MS
             seen += 1
             assert row[4:9] == [
-                seconds(place.opened_ms),
-                seconds(winner.start_ms - place.opened_ms),
+                seconds(place.known_ms),
+                seconds(winner.start_ms - place.known_ms),
                 seconds(PROOF_MS),
                 seconds(ordered_ms - winner.end_ms),
                 seconds(record.final_ms - ordered_ms),
@@ -250,7 +250,7 @@ def test_waits_of_a_tree_node_are_the_differences_of_its_records(story: Story, h
 def test_attempts_end_as_they_were_told_to(story: Story, html: str) -> None:
     lost = [one for one in story.attempts if not one.is_recorded]
     assert {(one.node, one.ending, one.start_ms, one.end_ms) for one in lost} == {
-        ("prover-9", Ending.CANCELLED, 9_000 - START_MS, 9_500 - START_MS),
+        ("prover-9", Ending.CANCELLED, 3_000 - START_MS, 23_000 - START_MS),
         ("prover-4", Ending.KILLED, 9_000 - START_MS, 9_700 - START_MS),
     }
     assert "prover-9" in story.provers
