@@ -11,7 +11,8 @@ Deviations. What agents and workers did is not run again: what they wanted order
 as an event. Signatures of messages are not checked again: the node did so before it wrote the event
 down.
 
-Properties. Needs the node's own folder, with its keys, and the genesis; changes nothing there.
+Properties. Needs the node's own folder, with its keys, and the genesis; what is stored there stays
+as it is.
 """
 
 from __future__ import annotations
@@ -103,6 +104,7 @@ class ReplayReport:
     :ivar torn_bytes: bytes at the end of the journal that are no whole event.
     :ivar agreed: digests that agree, by the file that tells them.
     :ivar signed: signed messages that agree with the store; None without a store.
+    :ivar cheats: what the node was told to do against the rules.
     :ivar difference: the first difference, if any.
     """
 
@@ -111,6 +113,7 @@ class ReplayReport:
     torn_bytes: int
     agreed: dict[str, int]
     signed: int | None
+    cheats: tuple[str, ...]
     difference: Difference | None
 
     @property
@@ -123,6 +126,8 @@ class ReplayReport:
         if self.torn_bytes:
             yield f"left out: {self.torn_bytes} bytes of an event that was not written to its end"
         yield f"{self.heights:,} heights became final"
+        if self.cheats:
+            yield f"this node cheats on purpose ({', '.join(self.cheats)}); the replay does not"
         if self.difference is not None:
             yield from self.difference.lines
             return
@@ -168,6 +173,7 @@ def replay_journal(path: Path) -> ReplayReport:
         torn_bytes=records.torn_bytes,
         agreed=agreed,
         signed=signed,
+        cheats=() if configuration.cheats is None else configuration.cheats.does,
         difference=min(replay.differences, key=lambda one: one.event, default=None),
     )
 
@@ -177,17 +183,28 @@ def replay_journal(path: Path) -> ReplayReport:
 
 def _told(folder: Path) -> dict[str, list[tuple[int, str]]]:
     """Heights and digests by the file that tells them, in its order."""
+    readers = {REPORT: _report_digests, EVENTS: _final_digests}
     told = {}
-    if (folder / REPORT).exists():
-        digests: dict[str, str] = json.loads((folder / REPORT).read_text())["digests"]
-        told[REPORT] = [(int(height), digest) for height, digest in digests.items()]
-    if (folder / EVENTS).exists():
-        told[EVENTS] = [
-            (record["tick"], record["digest"])
-            for record in read_lines(folder / EVENTS)
-            if record["kind"] == "Final"
-        ]
+    for name, read in readers.items():
+        if (folder / name).exists():
+            try:
+                told[name] = read(folder / name)
+            except (AttributeError, KeyError, TypeError, ValueError):
+                raise ReplayFailed(
+                    f"{folder / name} does not tell heights and digests",
+                    "it is not as the node wrote it; without it the rest is compared",
+                ) from None
     return told
+
+
+def _report_digests(path: Path) -> list[tuple[int, str]]:
+    digests: dict[str, str] = json.loads(path.read_text())["digests"]
+    return [(int(height), digest) for height, digest in digests.items()]
+
+
+def _final_digests(path: Path) -> list[tuple[int, str]]:
+    finals = (record for record in read_lines(path) if record["kind"] == "Final")
+    return [(record["tick"], record["digest"]) for record in finals]
 
 
 def _genesis(path: Path) -> Genesis:

@@ -24,11 +24,16 @@ from protocol.params import format_genesis
 from protocol.proving.elected import Elected
 from protocol.rules import Frame, Job
 from protocol.types import Milliseconds
-from scripts.configuration import ConfigurationError, save_configuration, save_identity
+from scripts.configuration import (
+    CheatConfiguration,
+    ConfigurationError,
+    load_configuration,
+    save_configuration,
+    save_identity,
+)
 from scripts.launcher.plan import Wish
 from scripts.main import application
-from scripts.node import EventLog, digests_of
-from scripts.records import read_lines
+from scripts.records import read_lines, write_json
 from scripts.replay import Difference, ReplayFailed, ReplayReport, replay_journal
 from tests.p2p.town import Resident, Town, live
 
@@ -50,25 +55,13 @@ class Lived:
         return target / "nodes" / name
 
 
-class NoClock:
-    """Records of these tests need no time."""
-
-    def now_ms(self) -> Milliseconds:
-        return Milliseconds(0)
-
-
 def write_down(town: Town, resident: Resident) -> None:
     """The files that a process leaves in its folder beside store and journal."""
     folder = resident.folder
     configuration = replace(resident.member.configuration, genesis="../../genesis.toml")
     save_configuration(folder / "node.toml", configuration)
     save_identity(folder / "keys.toml", resident.member.secret)
-    if not (folder / "events.jsonl").exists():
-        events = EventLog(folder / "events.jsonl", NoClock())
-        for event in resident.told:
-            events.observe(event)
-    digests = digests_of(folder / "events.jsonl")
-    (folder / "report.json").write_text(json.dumps({"digests": digests}))
+    write_json(folder / "report.json", resident.report())
 
 
 @pytest.fixture(scope="module")
@@ -409,10 +402,40 @@ def test_a_missing_file_is_named(
         replay_journal(folder)
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("report.json", "no JSON"),
+        ("report.json", "{}"),
+        ("report.json", '{"digests": {"seven": ""}}'),
+        ("events.jsonl", "no JSON\n"),
+        ("events.jsonl", '{"kind": "Final"}\n'),
+    ],
+)
+def test_a_file_that_tells_nothing_is_named(
+    lived: Lived, tmp_path: Path, name: str, content: str
+) -> None:
+    folder = lived.copy(tmp_path)
+    (folder / name).write_text(content)
+    with pytest.raises(ReplayFailed, match=f"{name} does not tell heights and digests\nhint: "):
+        replay_journal(folder)
+
+
 def test_a_journal_alone_has_nothing_to_be_compared_with(lived: Lived, tmp_path: Path) -> None:
     shutil.copy(lived.run / "nodes" / SLEEPER / "journal", tmp_path)
     with pytest.raises(ReplayFailed, match=r"nothing to compare with\nhint: "):
         replay_journal(tmp_path / "journal")
+
+
+def test_a_node_that_cheats_is_said_to_cheat(lived: Lived, tmp_path: Path) -> None:
+    folder = lived.copy(tmp_path)
+    honest = replay_journal(folder)
+    configuration = load_configuration(folder / "node.toml")
+    cheats = CheatConfiguration(does=("early",))
+    save_configuration(folder / "node.toml", replace(configuration, cheats=cheats))
+    assert (honest.cheats, replay_journal(folder).cheats) == ((), ("early",))
+    assert any("cheats on purpose (early)" in line for line in replay_journal(folder).lines)
+    assert not any("cheats" in line for line in honest.lines)
 
 
 # --- the command ---
@@ -444,5 +467,5 @@ def test_the_command_says_what_it_saw_and_fails_upon_a_difference(
 
 
 def test_the_report_counts_one_life_as_one() -> None:
-    report = ReplayReport({"Started": 1, "TimePassed": 2}, 0, 0, {}, 0, None)
+    report = ReplayReport({"Started": 1, "TimePassed": 2}, 0, 0, {}, 0, (), None)
     assert next(iter(report.lines)) == "3 events in 1 life of the node"
