@@ -323,6 +323,17 @@ def test_a_damaged_proof_is_invalid(tree: list[Proved]) -> None:
         assert node.verdict(proof=bytes(damaged)) == "invalid"
 
 
+def test_a_changed_root_is_refused_whatever_is_asked(tree: list[Proved]) -> None:
+    for node in tree:
+        at = node.proof.rfind(node.to_root)
+        assert at > 0, "a proof spells its roots out"
+        changed = bytearray(node.proof)
+        changed[at] ^= 1
+        root = bytes(changed[at : at + 32])
+        assert node.verdict(proof=bytes(changed)) == "roots"
+        assert node.verdict(proof=bytes(changed), to_root=root) == "invalid"
+
+
 def test_what_cannot_be_proved_is_an_exception(
     tree: list[Proved], circuits_directory: Path
 ) -> None:
