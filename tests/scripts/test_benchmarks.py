@@ -342,7 +342,13 @@ def test_the_network_is_told_in_figures() -> None:
     }
     fast = row | {"messages_per_second": 50, "delay_p50_ms": None, "delay_p99_ms": None}
     fetch = {"body_bytes": 133_000, "delay_p50_ms": 20.0}
-    measured = {"peers": 8, "payload_bytes": 200, "gossip": [row, fast], "fetch": fetch}
+    measured = {
+        "peers": 8,
+        "payload_bytes": 200,
+        "idle_cpu_ms_per_second_per_peer": 3.21,
+        "gossip": [row, fast],
+        "fetch": fetch,
+    }
     section = gossip.section_of(measured)
     ratios = {figure.name: figure.ratio.median for figure in section.figures}
     assert ratios == {
@@ -351,7 +357,9 @@ def test_the_network_is_told_in_figures() -> None:
         "delivery at 1/s, p99": 2.0,
         "fetch of 133,000 bytes, median": 5.0,
     }
+    assert [figure.aim is None for figure in section.figures] == [True, False, True, True]
     assert "messages per second" in shown(section)
+    assert "3.21 ms" in shown(section)
 
 
 # --- the command ---
