@@ -15,14 +15,18 @@ from p2p.limits import Size
 from protocol.codec import decode
 from protocol.errors import Reason, Refused
 from protocol.messages import (
+    BID_BYTES_MAX,
     LOG_BLOCK_BYTES_MAX,
     OPERATION_BYTES_MAX,
     TRANSFER_BYTES_MAX,
     VOTE_BYTES_MAX,
+    Bid,
     LogBlock,
+    SignedBid,
     SignedOperation,
     SignedTransfer,
     SignedVote,
+    bid_is_signed,
     header_is_signed,
     operation_is_signed,
     transfer_is_signed,
@@ -31,11 +35,15 @@ from protocol.messages import (
 from protocol.ports import Judge, Topic, Verdict
 from protocol.replica import Replica, topic_of
 from protocol.signing import digest
-from protocol.types import Account
+from protocol.types import Account, Round
 
 SEEN_MAX: Final = 16_384
-"""Proposals, votes and transfers remembered by content, so that a copy in a new envelope costs
-one hash.
+"""Proposals, votes, transfers and bids remembered by content, so that a copy in a new envelope
+costs one hash.
+"""
+
+BIDS_MAX: Final = 4
+"""Bids of one prover for one block: what is asked changes while it is hidden, and when it is known.
 """
 
 BLAMELESS: Final = frozenset(
@@ -45,11 +53,18 @@ BLAMELESS: Final = frozenset(
         Reason.VALID_TOO_LONG,
         Reason.FEE_UNPAYABLE,
         Reason.TOO_MANY_PENDING,
+        Reason.NOT_AWAITED,
+        Reason.BID_EXPIRED,
+        Reason.BOND_TOO_LOW,
+        Reason.BOND_UNPAYABLE,
+        Reason.PRICE_UNPAYABLE,
+        Reason.NO_PROVER_STAKE,
+        Reason.TOO_MANY_BIDS,
     }
 )
 """Reasons that depend on how much of the log one has seen: nobody is blamed for them."""
 
-UNTOLD: Final = BLAMELESS - {Reason.TOO_MANY_PENDING}
+UNTOLD: Final = BLAMELESS - {Reason.TOO_MANY_PENDING, Reason.TOO_MANY_BIDS}
 """Reasons that every honest network meets all the time: nobody is told."""
 
 Deliver = Callable[[Any], bool]
@@ -68,6 +83,7 @@ class Judges:
         self._deliver = deliver
         self._on_refusal = on_refusal
         self._seen: dict[bytes, None] = {}
+        self._bids: dict[tuple[Round, Account], dict[Account, int]] = {}
 
     @property
     def seen(self) -> Size:
@@ -80,6 +96,7 @@ class Judges:
             Topic.LOG_PROPOSALS: self._proposal,
             Topic.LOG_VOTES: self._vote,
             Topic.TRANSFERS: self._transfer,
+            Topic.BIDS: self._bid,
         }.get(topic, lambda payload: self._operation(topic, payload))
 
         def judge(peer: Account, payload: bytes) -> Verdict:
@@ -125,6 +142,28 @@ class Judges:
             raise Refused(Reason.BAD_SIGNATURE)
         self._remember(content)
         return signed
+
+    def _bid(self, payload: bytes) -> SignedBid:
+        signed: SignedBid = decode(SignedBid, payload, size_max=BID_BYTES_MAX)
+        content, bid = self._unseen(payload), signed.bid
+        objection = self._replica.machine.bid_objection(bid)
+        if objection is not None:
+            raise Refused(objection)
+        self._check_count(bid)
+        if not bid_is_signed(self._network, signed):
+            raise Refused(Reason.BAD_SIGNATURE)
+        self._remember(content)
+        block = self._bids.setdefault((bid.round, bid.sequencer), {})
+        block[bid.prover] = block.get(bid.prover, 0) + 1
+        return signed
+
+    def _check_count(self, bid: Bid) -> None:
+        """Forget the bids for blocks that nobody may bid for any more, then count."""
+        asked = [(one.block.round, one.block.sequencer) for one in self._replica.machine.asks()]
+        self._bids = {block: counts for block, counts in self._bids.items() if block in asked}
+        counts = self._bids.get((bid.round, bid.sequencer), {})
+        if counts.get(bid.prover, 0) >= BIDS_MAX:
+            raise Refused(Reason.TOO_MANY_BIDS)
 
     def _operation(self, topic: Topic, payload: bytes) -> SignedOperation:
         signed: SignedOperation = decode(SignedOperation, payload, size_max=OPERATION_BYTES_MAX)

@@ -40,6 +40,7 @@ from protocol.agents import (
     Action,
     Agent,
     AgentEvent,
+    BidHeard,
     BlockKnown,
     CancelProof,
     KeepBody,
@@ -50,6 +51,7 @@ from protocol.agents import (
     ProofKnown,
     ProofMade,
     Send,
+    SendBid,
     SlotBegan,
     StartProof,
     Submit,
@@ -79,10 +81,12 @@ from protocol.happenings import (
 )
 from protocol.machine import Machine
 from protocol.messages import (
+    Bid,
     CertifiedBlock,
     LogBlock,
     Payload,
     ProofRecord,
+    SignedBid,
     SignedOperation,
     SignedTransfer,
     SignedVote,
@@ -90,6 +94,7 @@ from protocol.messages import (
     body_hash,
     header_is_signed,
     operation_hash,
+    sign_bid,
 )
 from protocol.ports import Clock, Network, ProverBackend, RequestFailed, RollupState, Topic
 from protocol.replica import PENDING_MAX, Replica
@@ -176,6 +181,9 @@ NodeEvent: TypeAlias = (
     | ProofCancelled
     | MessageRefused
 )
+
+Message: TypeAlias = LogBlock | SignedVote | SignedTransfer | SignedBid | SignedOperation
+"""What arrives by gossip."""
 
 Observer: TypeAlias = Callable[[NodeEvent], None]
 """Told of what the node did, on the owner's task: quick, and never raises."""
@@ -503,7 +511,7 @@ class Node:
 
     # --- messages ---
 
-    def _deliver(self, message: LogBlock | SignedVote | SignedTransfer | SignedOperation) -> bool:
+    def _deliver(self, message: Message) -> bool:
         """Called by judges: put an accepted message into the inbox, if it has room."""
         try:
             self._send.send_nowait(self._as_event(message))
@@ -511,9 +519,7 @@ class Node:
             return False
         return True
 
-    def _as_event(
-        self, message: LogBlock | SignedVote | SignedTransfer | SignedOperation
-    ) -> Happening | AgentEvent:
+    def _as_event(self, message: Message) -> Happening | AgentEvent:
         now_ms = self._parts.clock.now_ms()
         match message:
             case LogBlock():
@@ -522,6 +528,8 @@ class Node:
                 return VoteHeard(message, now_ms)
             case SignedTransfer():
                 return TransferHeard(message)
+            case SignedBid():
+                return BidHeard(message)
             case SignedOperation():
                 return OperationHeard(message, now_ms)
 
@@ -568,6 +576,15 @@ class Node:
             case Send(signed):
                 await self._parts.network.publish(Topic.TRANSFERS, encode(signed))
                 await self._ask_agents(TransferHeard(signed))
+            case SendBid(bid):
+                await self._send_bid(bid)
+
+    async def _send_bid(self, bid: Bid) -> None:
+        identity = self._replica.identity
+        assert identity is not None, "only a node with keys has agents"
+        signed = sign_bid(identity.signing_seed, self.machine.network, bid)
+        await self._parts.network.publish(Topic.BIDS, encode(signed))
+        await self._ask_agents(BidHeard(signed))
 
     def _start_proof(self, key: ProofKey, task: Any) -> None:
         assert self._parts.workshop is not None, "only a node with a workshop has a prover agent"

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeAlias
 
 from protocol.happenings import BlockFinal
 from protocol.machine import Machine
-from protocol.messages import Payload, ProofRecord, SignedTransfer
+from protocol.messages import Bid, Payload, ProofRecord, SignedBid, SignedTransfer
 from protocol.ports import RollupState
 from protocol.rollup import ExecutedBlock
 from protocol.types import Account, BodyHash, JobId, Slot, TreeIndex
@@ -87,8 +87,22 @@ class TransferHeard:
     signed: SignedTransfer
 
 
+@dataclass(frozen=True, slots=True)
+class BidHeard:
+    """A signed bid that could be awarded was gossiped."""
+
+    signed: SignedBid
+
+
 AgentEvent: TypeAlias = (
-    SlotBegan | BlockFinal | BlockKnown | ProofKnown | ProofMade | ProofFailed | TransferHeard
+    SlotBegan
+    | BlockFinal
+    | BlockKnown
+    | ProofKnown
+    | ProofMade
+    | ProofFailed
+    | TransferHeard
+    | BidHeard
 )
 
 
@@ -176,7 +190,14 @@ class Send:
     signed: SignedTransfer
 
 
-Action: TypeAlias = Submit | KeepBody | KeepNote | StartProof | CancelProof | Send
+@dataclass(frozen=True, slots=True)
+class SendBid:
+    """Sign a bid of this account and gossip it."""
+
+    bid: Bid
+
+
+Action: TypeAlias = Submit | KeepBody | KeepNote | StartProof | CancelProof | Send | SendBid
 
 
 class Agent(Protocol):

@@ -26,6 +26,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from protocol.beacon import genesis_beacon
+from protocol.bids import bid_fault
 from protocol.codec import encode
 from protocol.errors import Reason, Refused
 from protocol.events import (
@@ -56,6 +57,7 @@ from protocol.ledger import (
 )
 from protocol.messages import (
     NO_JOB,
+    Bid,
     JobHeader,
     Operation,
     ProofEvidence,
@@ -203,6 +205,13 @@ class Machine:
             for block in self.sequencing.awaited()
         )
         return tuple(ask for ask in asked if ask is not None)
+
+    def bid_objection(self, bid: Bid) -> Reason | None:
+        """Why a bid is of no use now, judged by the final state; None if it could be awarded."""
+        for ask in self.asks():
+            if (ask.block.round, ask.block.sequencer) == (bid.round, bid.sequencer):
+                return bid_fault(self.ledger, bid, ask.bond, Tick(self.tick + 1))
+        return Reason.NOT_AWAITED
 
     def _worth(self, sequencer: Account) -> Amount:
         stake = self.ledger.holds(sequencer_stake(sequencer))

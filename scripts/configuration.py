@@ -46,6 +46,9 @@ class ProverConfiguration:
     :ivar memory_mib: memory of all workers together.
     :ivar sharers: provers of the network that share this machine.
     :ivar cost_per_work: what a compute unit costs, in micro-units.
+    :ivar bid_margin_bps: what a bid asks above the cost, in basis points.
+    :ivar bid_latency_ticks: how long it expects to take for a block; 0: all the time there is.
+    :ivar bid_blocks_max: it bids for nothing while so many blocks are its own.
     :ivar leaf_ms: declared time of a leaf; of the modelled backend only.
     :ivar merge_ms: declared time of a merge; of the modelled backend only.
     """
@@ -55,6 +58,9 @@ class ProverConfiguration:
     memory_mib: int = 2048
     sharers: int = 1
     cost_per_work: int = 1
+    bid_margin_bps: int = 2_000
+    bid_latency_ticks: int = 0
+    bid_blocks_max: int = 2
     leaf_ms: int = 1_500
     merge_ms: int = 3_300
 
@@ -67,12 +73,16 @@ class SequencerConfiguration:
     :ivar fee_split: share of the fees promised to provers, in basis points.
     :ivar transfers_min: it makes no block with fewer transfers.
     :ivar blocks_max: it stops after so many jobs; 0: never.
+    :ivar bid_slots: for how many slots it listens to bids for a block that is revealed.
+    :ivar price_max_percent: most that it pays a prover, of what the block brings.
     """
 
     leaf_count: int = 4
     fee_split: int = 6_000
     transfers_min: int = 8
     blocks_max: int = 0
+    bid_slots: int = 2
+    price_max_percent: int = 100
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,9 +50,11 @@ from protocol.types import (
     Count,
     Milliseconds,
     Slot,
+    Tick,
 )
 from prover.agent import ProverAgent, ProverSettings
 from prover.backend import Plonky2Backend
+from prover.bidder import BidderAgent, BidderSettings
 from prover.modelled import ModelledBackend
 from prover.pool import PoolSettings, ProvingFailed, open_pool
 from prover.tasks import ProvingTask
@@ -67,6 +69,7 @@ from scripts.records import plain, read_lines, record, record_of, write_json
 from scripts.rules import machine_of
 from scripts.statistics import PAUSE_S, measure
 from sequencer.agent import SequencerAgent, SequencerSettings
+from sequencer.awards import AwardAgent, AwardSettings
 from sequencer.mempool import TRANSFERS_MAX
 from sequencer.traffic import Traffic
 from sequencer.traffic_agent import TrafficAgent
@@ -339,8 +342,7 @@ def make_agents(
     """The agents that the configuration asks for."""
     agents: list[Agent] = []
     if configuration.prover is not None:
-        cost = Amount(configuration.prover.cost_per_work)
-        agents.append(ProverAgent(ProverSettings(cost), backend))
+        agents += _proving_agents(configuration.prover, backend)
     if (own := configuration.sequencer) is not None:
         settings = SequencerSettings(
             Count(own.leaf_count),
@@ -348,12 +350,28 @@ def make_agents(
             Count(own.transfers_min),
             own.blocks_max or None,
         )
-        agents.append(SequencerAgent(settings, identity, backend))
+        awards = AwardSettings(
+            bid_slots=Count(own.bid_slots), price_max_percent=Count(own.price_max_percent)
+        )
+        agents += [SequencerAgent(settings, identity, backend), AwardAgent(awards)]
     if (traffic := configuration.traffic) is not None:
         keys = traffic_keys(traffic.seed, traffic.accounts)
         source = Traffic(traffic.seed.encode(), network_id(genesis), keys)
         agents.append(TrafficAgent(source, traffic.per_slot))
     return tuple(agents)
+
+
+def _proving_agents(
+    own: ProverConfiguration, backend: Plonky2Backend | ModelledBackend
+) -> tuple[Agent, ...]:
+    cost = Amount(own.cost_per_work)
+    offers = BidderSettings(
+        cost,
+        BasisPoints(own.bid_margin_bps),
+        Tick(own.bid_latency_ticks),
+        Count(own.bid_blocks_max),
+    )
+    return ProverAgent(ProverSettings(cost), backend), BidderAgent(offers)
 
 
 def traffic_keys(seed: str, count: int) -> tuple[bytes, ...]:

@@ -117,11 +117,9 @@ class SequencerAgent:
         yield Submit(BlockCommitment(duty.round, content, self.settings.fee_split, proof))
 
     def _reveal(self, view: View, duty: RevealDuty) -> Iterator[Action]:
-        note = view.note(_note_name(duty.round))
-        if note is None or self._is_pending(view, BlockReveal, duty.round):
-            return
-        reveal: BlockReveal = decode(BlockReveal, note, size_max=OPERATION_BYTES_MAX)
-        yield Submit(reveal)
+        reveal = kept_reveal(view, duty.round)
+        if reveal is not None and not self._is_pending(view, BlockReveal, duty.round):
+            yield Submit(reveal)
 
     def _follow_head(self, view: View) -> None:
         """Judge transfers by the state after the newest job whose block is known here."""
@@ -145,6 +143,15 @@ class SequencerAgent:
         return any(
             isinstance(payload, kind) and payload.round == round for payload in view.own_pending()
         )
+
+
+def kept_reveal(view: View, round: Round) -> BlockReveal | None:
+    """What the account committed to in a round, if it did."""
+    note = view.note(_note_name(round))
+    if note is None:
+        return None
+    reveal: BlockReveal = decode(BlockReveal, note, size_max=OPERATION_BYTES_MAX)
+    return reveal
 
 
 def _note_name(round: Round) -> str:

@@ -68,6 +68,7 @@ from math import isqrt
 from typing import ClassVar
 
 from protocol import tree
+from protocol.bids import bid_fault
 from protocol.errors import Reason, Refused
 from protocol.events import (
     Assigned,
@@ -87,7 +88,6 @@ from protocol.ledger import (
     balance,
     price,
     prover_bond,
-    prover_stake,
     sequencer_stake,
 )
 from protocol.messages import Award, Bid, Operation, Payload, ProofRecord, bid_is_signed
@@ -434,13 +434,11 @@ class Bonded:
     ) -> None:
         bid = payload.bid.bid
         self._check_block(frame, sender, bid)
-        if bid.valid_until < frame.moment.tick:
-            raise Refused(Reason.BID_EXPIRED)
         worth = Amount(frame.ledger.holds(sequencer_stake(sender)) + frame.mev)
         due = self.bond_due(worth, frame.moment.tick)
-        if bid.bond < due:
-            raise Refused(Reason.BOND_TOO_LOW, f"{bid.bond} of {due}")
-        _check_money(frame.ledger, bid)
+        fault = bid_fault(frame.ledger, bid, due, frame.moment.tick)
+        if fault is not None:
+            raise Refused(fault, f"a bond of {due} is due")
         if not bid_is_signed(frame.network, payload.bid):
             raise Refused(Reason.BAD_SIGNATURE)
         pledge = Pledge(bid.round, sender, bid.prover, bid.price, bid.bond)
@@ -541,16 +539,6 @@ class Bonded:
 
     def _is_recent(self, opened: Tick, tick: Tick) -> bool:
         return opened > tick - self.parameters.max_prover_ticks
-
-
-def _check_money(ledger: Ledger, bid: Bid) -> None:
-    if not ledger.holds(prover_stake(bid.prover)):
-        raise Refused(Reason.NO_PROVER_STAKE)
-    if ledger.holds(balance(bid.prover)) < bid.bond:
-        raise Refused(Reason.BOND_UNPAYABLE)
-    own_bond = bid.bond if bid.prover == bid.sequencer else 0
-    if ledger.holds(balance(bid.sequencer)) < bid.price + own_bond:
-        raise Refused(Reason.PRICE_UNPAYABLE)
 
 
 def _return(ledger: Ledger, pledge: Pledge, job: JobId | None) -> None:

@@ -20,6 +20,7 @@ from typing import Final
 
 from protocol import tree, vrf
 from protocol.errors import Refused
+from protocol.messages import Award
 from protocol.ordering.validators import Identity
 from protocol.params import (
     BACKENDS,
@@ -59,6 +60,11 @@ SLOT_MS_PER_NODE: Final = 200
 
 OPEN_JOBS: Final = 2
 """Jobs that may be open at a time: Fernet's ``max_unproven_jobs``."""
+
+AWARD_TICKS: Final = 14
+"""Reveal window where a block is promised to a prover: to reveal, to bid, to listen and to award,
+each with the lag of finality.
+"""
 
 WINDOW_SLACK_TICKS: Final = 6
 """Ticks for gossip, checks and ordering in every window."""
@@ -320,7 +326,13 @@ def window_needs(wish: Wish, slot_ms: int) -> dict[str, int]:
         "leaf_window_ticks": layer,
         "merge_window_ticks": layer,
         "max_prover_ticks": ticks(-(-proofs // one_prover_cores), wish.leaves.bit_length()),
+        **({"reveal_ticks": AWARD_TICKS} if _is_chosen(wish) else {}),
     }
+
+
+def _is_chosen(wish: Wish) -> bool:
+    """Whether sequencers choose their provers."""
+    return Award in find_rule("proving", wish.proving, Path()).handles
 
 
 def busy_percent() -> int:

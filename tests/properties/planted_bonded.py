@@ -31,14 +31,14 @@ BONDED_FAULTS = (
     BondedFault(
         "a bond that only equals stake and MEV",
         RULE,
-        "if bid.bond < due:",
-        "if bid.bond < due - 1:",
+        "bid_fault(frame.ledger, bid, due, frame.moment.tick)",
+        "bid_fault(frame.ledger, bid, Amount(due - 1), frame.moment.tick)",
     ),
     BondedFault(
         "a bid counts after its time",
         RULE,
-        "if bid.valid_until < frame.moment.tick:",
-        "if bid.valid_until + 1 < frame.moment.tick:",
+        "bid_fault(frame.ledger, bid, due, frame.moment.tick)",
+        "bid_fault(frame.ledger, bid, due, Tick(frame.moment.tick - 1))",
     ),
     BondedFault(
         "a forged bid counts",
