@@ -4,7 +4,7 @@ The chain is found backwards: from the root's record to the prover that made the
 whose valid proof that prover knew last, and so on down to a leaf, to the block's body and to the
 opening of the job. Every span ends where the one after it begins, so the spans add up to the time
 to root exactly. What a node did not tell, as one that was killed does not, counts to the span
-before.
+before it that was told.
 
 All nodes of a run write down the time of one machine, so their clocks are one clock.
 """
@@ -149,9 +149,9 @@ class Story:
         """The critical chain of a settled job."""
         spans = dict.fromkeys(SPANS, 0)
         places: list[Place] = []
-        end_ms = self._proven[job]
+        first_ms, end_ms = min(self._opened[job].values()), self._proven[job]
         for place, name, told_ms in self._steps(job):
-            begin_ms = min(told_ms, end_ms)
+            begin_ms = max(first_ms, min(told_ms, end_ms))
             spans[name] += end_ms - begin_ms
             end_ms = begin_ms
             places += [place] if place not in places else []

@@ -242,10 +242,20 @@ def test_a_prover_that_came_back_late_saw_the_opening_late(tmp_path: Path) -> No
 def test_what_a_dead_node_did_not_tell_counts_to_the_span_before(tmp_path: Path) -> None:
     w = undisturbed(tmp_path / "run")
     del w.told["prover-2"]
+    w.told["prover-1"] = [one for one in w.told["prover-1"] if one["kind"] != "ProofKnown"]
     w.write()
     found = Story(tmp_path / "run").chain(JOB)
     assert found.to_root_ms == 18_000
-    assert found.spans_ms[chain.PROVED] >= 5_000
+    assert found.places == ((1, 0), (0, 0)), "of the other leaf nothing is told"
+    assert found.spans_ms[chain.PROVED] == 3_000 + 5_000
+
+
+def test_where_nobody_told_anything_the_time_still_adds_up(tmp_path: Path) -> None:
+    w = undisturbed(tmp_path / "run")
+    w.told = {"validator-1": w.told["validator-1"]}
+    w.write()
+    spans = Story(tmp_path / "run").chain(JOB).spans_ms
+    assert spans == dict.fromkeys(chain.SPANS, 0) | {chain.FINAL: 3_000, chain.ASKED: 15_000}
 
 
 def test_the_section_compares_undisturbed_blocks_with_their_critical_paths(tmp_path: Path) -> None:
