@@ -8,10 +8,8 @@ from typing import Any
 from protocol import tree
 from protocol.events import (
     Assigned,
-    BlockSealed,
     IntentRegistered,
     JobOpened,
-    LeaderElected,
     OperationAccepted,
     OperationRefused,
     PoolMember,
@@ -23,7 +21,7 @@ from protocol.ledger import Moved
 from protocol.messages import Intent, Operation, ProofRecord, operation_hash
 from protocol.params import parse_settings
 from protocol.proving.elected import Elected
-from protocol.types import Account, Count, JobId, TreeIndex
+from protocol.types import Account, JobId, TreeIndex
 from scripts.explain.deal import Deal
 from scripts.explain.publiclog import SHORT, Happened, JobEntry, LogStep, PublicLog
 
@@ -41,6 +39,7 @@ class Case:
     """A tree node of a job, and everything in the log that concerns it.
 
     :ivar happened: events of its round, its job and itself, and operations about it, in order.
+    :ivar owners: whom it was assigned to.
     :ivar parameters: of the rule of elected provers; None under another rule.
     :ivar deal: None under another rule, and where the log assigned otherwise.
     """
@@ -48,20 +47,23 @@ class Case:
     def __init__(self, log: PublicLog, entry: JobEntry, index: TreeIndex) -> None:
         self.log, self.entry, self.index = log, entry, index
         self.leaves = int(entry.header.leaf_count)
-        self.happened = [one for one in log.happenings() if self._concerns(one)]
         self._of_job = [one for one in log.happenings() if _job(one) == entry.job]
-        self.assigned = {
-            one.event.index: one.event.prover
-            for one in self._of_job
-            if isinstance(one.event, Assigned)
-        }
+        self._people = self._involved()
+        self.happened = [one for one in log.happenings() if self._concerns(one)]
+        owners: dict[TreeIndex, tuple[Account, ...]] = {}
+        for one in self._of_job:
+            if isinstance(one.event, Assigned):
+                more = () if one.event.prover is None else (one.event.prover,)
+                owners[one.event.index] = (*owners.get(one.event.index, ()), *more)
+        self.owners = owners.get(index, ())
         is_elected = log.genesis.proving.name == Elected.name
         settings = log.genesis.proving
         self.parameters: Any = (
             parse_settings(Elected.parameters_type, settings) if is_elected else None
         )
-        deal = Deal.of(entry.header.seed, self.leaves, self.pool)
-        self.deal = deal if is_elected and deal.agrees(self.assigned) else None
+        each = getattr(self.parameters, "provers_per_node", 1)
+        deal = Deal.of(entry.header.seed, self.leaves, self.pool, each)
+        self.deal = deal if is_elected and deal.owners == owners else None
 
     @property
     def pool(self) -> tuple[PoolMember, ...]:
@@ -71,16 +73,30 @@ class Case:
 
     # --- what concerns it ---
 
+    def _involved(self) -> set[Account]:
+        """Everybody who had to do with the tree node."""
+        found: set[Account] = set()
+        for one in self._of_job:
+            if getattr(one.event, "index", None) == self.index:
+                who = (getattr(one.event, name, None) for name in ("prover", "holder", "heir"))
+                found |= {account for account in who if account is not None}
+        return found
+
     def _concerns(self, one: Happened) -> bool:
         event: Any = one.event
-        if isinstance(event, LeaderElected | BlockSealed):
-            return event.round == self.entry.header.round
         if isinstance(event, OperationAccepted | OperationRefused):
             return self.is_about(self.operation(event))
-        if _job(one) != self.entry.job:
-            return False
-        place = event.place if isinstance(event, Moved) else getattr(event, "index", self.index)
-        return bool(place == self.index)
+        if isinstance(event, Moved):
+            return (event.job, event.place) == (self.entry.job, self.index)
+        if _job(one) == self.entry.job:
+            is_here = getattr(event, "index", self.index) == self.index
+            who = getattr(event, "prover", None)
+            return is_here and (who is None or who in self._people)
+        header, round_ = self.entry.header, getattr(event, "round", None)
+        return round_ == header.round and getattr(event, "sequencer", None) in (
+            header.sequencer,
+            None,
+        )
 
     def operation(self, event: OperationAccepted | OperationRefused) -> Operation:
         """What an event tells the fate of."""
@@ -142,7 +158,7 @@ class Case:
 
     def holders_before(self, takeover: TakenOver) -> list[Account | None]:
         """Who had the right to the tree node before it passed on."""
-        held: list[Account | None] = [self.assigned.get(self.index)]
+        held: list[Account | None] = [*self.owners]
         for one in self.happened:
             if one.event is takeover:
                 break
@@ -166,16 +182,16 @@ class Case:
         """Who an account is."""
         return "anybody with prover stake" if account is None else self.log.name(account)
 
+    def names(self, accounts: tuple[Account, ...]) -> str:
+        """Who some accounts are; nobody in particular is anybody."""
+        return " and ".join(map(self.name, accounts)) if accounts else self.name(None)
+
     def place(self, index: TreeIndex | None = None) -> str:
         """What people call a tree node; the one in question by default."""
         index = self.index if index is None else index
         if index.level == 0:
             return f"leaf {index.position}"
         return "the root" if index == tree.root(self.leaves) else f"merge {index}"
-
-    def place_at(self, level: int, position: int) -> str:
-        """The same of a level and a position."""
-        return self.place(TreeIndex(Count(level), Count(position)))
 
     def called(self, operation: Operation) -> str:
         """An operation by kind, hash and sender."""

@@ -1,19 +1,23 @@
 """The deal of a job with every intermediate value, from its seed and its pool.
 
-Written from the sentences of ``protocol.proving.elected``, with the tree arithmetic of
-:mod:`scripts.audit.elected`; what comes out is compared with what the replay assigned, so that two
-readings of the rule have to agree before anything of it is told.
+Written from the sentences of ``protocol.proving.elected``, calling nothing of that rule; what comes
+out is compared with what the replay assigned, so that two readings of the rule have to agree before
+anything of it is told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
+from protocol import tree
 from protocol.events import PoolMember
 from protocol.signing import digest
-from protocol.types import Account, Count, TreeIndex
-from scripts.audit.elected import below, dealt, first_leaf, places, successors
+from protocol.types import Account, TreeIndex
+
+Owners: TypeAlias = dict[TreeIndex, tuple[Account, ...]]
+"""The provers of each tree node, the first of them first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +42,18 @@ class Turn:
 class Deal:
     """A job's deal.
 
+    :ivar each: provers of each tree node, at most.
     :ivar deck: the cards in shuffled order.
-    :ivar owners: who was dealt each tree node, as level and position.
     """
 
     seed: bytes
     leaves: int
+    each: int
     deck: tuple[Card, ...]
-    owners: dict[tuple[int, int], Account | None]
+    owners: Owners
 
     @classmethod
-    def of(cls, seed: bytes, leaves: int, pool: tuple[PoolMember, ...]) -> Deal:
+    def of(cls, seed: bytes, leaves: int, pool: tuple[PoolMember, ...], each: int) -> Deal:
         """Shuffle and deal."""
         cards = [
             Card(_lot(seed, member.prover, number), member.prover, number)
@@ -56,45 +61,56 @@ class Deal:
             for number in range(member.cards)
         ]
         cards.sort(key=lambda card: card.lot)
-        return cls(seed, leaves, tuple(cards), dealt(seed, leaves, pool))
+        deal = cls(seed, leaves, each, tuple(cards), {})
+        for index in tree.indices(leaves):
+            deal.owners[index] = tuple(deal._drawn(index))
+        return deal
 
-    def agrees(self, assigned: Mapping[TreeIndex, Account | None]) -> bool:
-        """Whether the replay assigned every tree node as it was dealt here."""
-        theirs = {(index.level, index.position): who for index, who in assigned.items()}
-        return theirs == self.owners and list(theirs) == places(self.leaves)
+    def _drawn(self, index: TreeIndex) -> Iterator[Account]:
+        """Different provers, as many as are wanted: a leaf's from its card on, a merge's by turns
+        from the child that its bit names and the other one.
+        """
+        if index.level:
+            named = self._turn(index).child
+            rows = self.owners[named], self.owners[tree.sibling(named)]
+            longest = max(map(len, rows))
+            offered = [row[at] for at in range(longest) for row in rows if at < len(row)]
+        else:
+            first = self.card_of(index.position) if self.deck else 0
+            offered = [card.prover for card in (*self.deck[first:], *self.deck[:first])]
+        yield from list(dict.fromkeys(offered))[: self.each]
+
+    def _turn(self, merge: TreeIndex) -> Turn:
+        place = merge.level.to_bytes(2, "big") + merge.position.to_bytes(2, "big")
+        bit = digest(b"provnet/merge-side/1", self.seed, place)[0] % 2
+        return Turn(merge, bit, tree.children(merge)[bit])
 
     def turns(self, index: TreeIndex) -> tuple[Turn, ...]:
-        """The way down from a tree node to the leaf that it has its prover from."""
+        """The way down from a tree node to the leaf that it has its first prover from."""
         found: list[Turn] = []
         while index.level:
-            level, position = below(self.seed, (index.level, index.position))
-            child = TreeIndex(Count(level), Count(position))
-            found.append(Turn(index, position & 1, child))
-            index = child
+            found.append(self._turn(index))
+            index = found[-1].child
         return tuple(found)
-
-    def card_of(self, leaf: int) -> int:
-        """Place in the deck, from 0, of the card that a leaf was dealt."""
-        return leaf % len(self.deck)
 
     def leaf_of(self, index: TreeIndex) -> int:
-        """Position of the leaf that a tree node has its prover from."""
-        return first_leaf(self.seed, (index.level, index.position))
+        """Position of the leaf that a tree node has its first prover from."""
+        turns = self.turns(index)
+        return int((turns[-1].child if turns else index).position)
 
-    def heirs(self, index: TreeIndex) -> tuple[tuple[Account, tuple[int, int]], ...]:
+    def card_of(self, leaf: int) -> int:
+        """Place in the deck, from 0, of the first card that a leaf was dealt."""
+        return leaf * self.each % len(self.deck)
+
+    def heirs(self, index: TreeIndex) -> tuple[tuple[Account, TreeIndex], ...]:
         """Who may inherit a tree node, nearest first, each with the sibling that makes it so."""
-        place = (index.level, index.position)
-        heirs, leaf = successors(self.seed, self.leaves, self.owners, place), self.leaf_of(index)
-        found = []
-        for heir in heirs:
-            levels = range(self.leaves.bit_length() - 1)
-            sibling = next(
-                (level, (leaf >> level) ^ 1)
-                for level in levels
-                if self.owners[level, (leaf >> level) ^ 1] == heir
-            )
-            found.append((heir, sibling))
-        return tuple(found)
+        leaf, found = self.leaf_of(index), dict[Account, TreeIndex]()
+        for level in range(tree.height(self.leaves)):
+            sibling = tree.sibling(tree.ancestor(leaf, level))
+            for heir in self.owners[sibling]:
+                if heir not in self.owners[index]:
+                    found.setdefault(heir, sibling)
+        return tuple(found.items())
 
 
 def _lot(seed: bytes, prover: Account, number: int) -> bytes:

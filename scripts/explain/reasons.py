@@ -48,22 +48,29 @@ def why_dealt(case: Case, deal: Deal) -> Iterator[str]:
             to = f"  to leaf {', '.join(leaves)}" if leaves else ""
             lot, who = one.lot.hex()[:SHORT], case.name(one.prover)
             yield f"card {number + 1:>{width}}  {lot}  {who}{to}"
+    first = "its first prover from" if deal.each > 1 else "the prover of"
     for turn in deal.turns(case.index):
         side = ("left", "right")[turn.bit]
         yield (
-            f"the bit of {case.place(turn.merge)} is {turn.bit}: it has the prover of its {side} "
+            f"the bit of {case.place(turn.merge)} is {turn.bit}: it has {first} its {side} "
             f"child, {case.place(turn.child)}"
         )
-    leaf = deal.leaf_of(case.index)
-    cards = len(deal.deck)
-    yield f"leaf {leaf} gets card {leaf} mod {cards} + 1 = {deal.card_of(leaf) + 1}"
+    leaf, cards = deal.leaf_of(case.index), len(deal.deck)
+    card = deal.card_of(leaf) + 1
+    if deal.each == 1:
+        yield f"leaf {leaf} gets card {leaf} mod {cards} + 1 = {card}"
+        return
+    start = f"{leaf} x {deal.each} mod {cards} + 1 = {card}"
+    yield f"leaf {leaf} gets {deal.each} different provers from card {start} on"
+    if case.index.level:
+        yield "the others are taken by turns from both children"
 
 
 def why_these_heirs(case: Case) -> Iterator[str]:
     """Who inherits, nearest first."""
-    if case.deal is not None and case.assigned.get(case.index) is not None:
+    if case.deal is not None and case.owners:
         heirs = [
-            f"{case.name(heir)} (has {case.place_at(*sibling)})"
+            f"{case.name(heir)} (has {case.place(sibling)})"
             for heir, sibling in case.deal.heirs(case.index)
         ]
         yield f"heirs in order: {', '.join([*heirs, 'then anybody with prover stake'])}"
@@ -130,40 +137,41 @@ def why_this_pay(case: Case, step: LogStep) -> Iterator[str]:
     if case.parameters is None or not moves:
         return
     header, parameters = case.entry.header, case.parameters
-    income = sum(
-        one.amount
-        for one in step.events
-        if isinstance(one, Moved)
-        and one.job == case.entry.job
-        and one.target.kind is PocketKind.ESCROW
-    )
+    moved = [one for one in step.events if isinstance(one, Moved) and one.job == case.entry.job]
+    income = sum(one.amount for one in moved if one.target.kind is PocketKind.ESCROW)
+    kept = sum(one.amount for one in moved if one.target.kind is PocketKind.UNCLE_RESERVE)
     share = income * header.fee_split // FULL_SHARE
     leaf, merge = parameters.leaf_work, parameters.merge_work
     whole = leaf * case.leaves + merge * (case.leaves - 1)
     work = merge if case.index.level else leaf
-    worth = share * work // whole
-    if worth != sum(one.amount for one in moves):
+    worth = (share - kept) * work // whole
+    part = list(_part(case, step, worth, moves))
+    moved_here = sum(one.amount for one in moves)
+    if moved_here != worth and not (part and moved_here < worth):
         return
     split = percent(header.fee_split)
     yield f"provers' share of the block: {income:,} x {split} = {share:,}, rounded down"
+    if kept:
+        yield f"kept of it for uncle claims: {kept:,}"
     yield (
         f"work of {case.place()}: {work} of {whole} "
         f"({case.leaves} x {leaf} + {case.leaves - 1} x {merge})"
     )
-    yield f"worth: {share:,} x {work} / {whole} = {worth:,}, rounded down"
-    yield from _part(case, step, worth, moves)
+    yield f"worth: {share - kept:,} x {work} / {whole} = {worth:,}, rounded down"
+    yield from part
 
 
 def _part(case: Case, step: LogStep, worth: int, moves: list[Moved]) -> Iterator[str]:
-    """What part of its worth a tree node paid, and why, if it did."""
-    record = case.last(ProofRecorded)
+    """What part of its worth the recorded prover was paid, and why, if that is so."""
+    record, parameters = case.last(ProofRecorded), case.parameters
     if record is None:
         return
-    who, parameters = record.prover, case.parameters
+    who = record.prover
     held = {one.event.heir for one in case.happened if isinstance(one.event, TakenOver)}
-    if who == case.assigned.get(case.index):
+    if who in case.owners:
         failed = who in [one for one, _ in case.failures(step)]
-        part, why = (0, "failed the job") if failed else (FULL_SHARE, "was assigned to it")
+        full = getattr(parameters, "primary_bps", FULL_SHARE)
+        part, why = (0, "failed the job") if failed else (full, "was assigned to it")
     elif who in held:
         part, why = parameters.takeover_bps, "inherited it"
     else:

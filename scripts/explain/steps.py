@@ -15,7 +15,10 @@ from typing import Any, Final
 from protocol.errors import Reason
 from protocol.events import (
     Assigned,
+    Awarded,
+    BackupTaken,
     BlockSealed,
+    InvalidProofPunished,
     JobOpened,
     JobProven,
     JobSettled,
@@ -27,6 +30,7 @@ from protocol.events import (
     ProofRecorded,
     RightMissed,
     RightOpened,
+    RoundOpened,
     TakenOver,
     WindowStarted,
 )
@@ -141,12 +145,12 @@ def _tell_opened(case: Case, one: Happened, event: JobOpened) -> Iterator[Step]:
 
 
 def _dealt(case: Case, step: LogStep, deal: Deal) -> Step:
-    owner, leaf = case.assigned[case.index], deal.leaf_of(case.index)
+    owners, leaf = case.owners, deal.leaf_of(case.index)
     cards = counted(len(deal.deck), "card")
     return Step(
         "Deal",
         step,
-        f"{cards}, shuffled by the seed: {case.place()} goes to {case.name(owner)}.",
+        f"{cards}, shuffled by the seed: {case.place()} goes to {case.names(owners)}.",
         tuple(why_dealt(case, deal)),
         {
             "deck": [
@@ -159,18 +163,19 @@ def _dealt(case: Case, step: LogStep, deal: Deal) -> Step:
             ],
             "leaf": leaf,
             "card": deal.card_of(leaf),
-            "prover": plain(owner),
+            "provers": plain(owners),
         },
     )
 
 
 def _tell_assigned(case: Case, one: Happened, event: Assigned) -> Iterator[Step]:
+    is_first = event.prover is None or event.prover == case.owners[0]
     heirs = [] if case.deal is None else [heir.hex() for heir, _ in case.deal.heirs(case.index)]
     yield Step(
         "Assigned",
         one.step,
         f"{case.place().capitalize()} belongs to {case.name(event.prover)}.",
-        tuple(why_these_heirs(case)),
+        tuple(why_these_heirs(case)) if is_first else (),
         {"prover": plain(event.prover), "heirs": heirs},
     )
 
@@ -310,12 +315,12 @@ def _tell_moved(case: Case, one: Happened, event: Moved) -> Iterator[Step]:
 def _outcome(case: Case) -> str:
     """One sentence about how it ended."""
     record, is_void = case.last(ProofRecorded), case.last(JobVoided) is not None
-    owner, place = case.assigned.get(case.index), case.place().capitalize()
+    place = case.place().capitalize()
     if record is None:
         return f"{place}: {'void' if is_void else 'no proof is recorded when the log ends'}."
     story = f"proven by {case.name(record.prover)}"
-    if owner is not None and record.prover != owner:
-        story += f" in place of {case.name(owner)}"
+    if case.owners and record.prover not in case.owners:
+        story += f" in place of {case.names(case.owners)}"
     paid = sum(
         one.event.amount
         for one in case.happened
@@ -328,8 +333,40 @@ def _outcome(case: Case) -> str:
     return f"{place}: {story}."
 
 
+def _tell_round_opened(_case: Case, one: Happened, event: RoundOpened) -> Iterator[Step]:
+    sentence = f"Round {event.round} opens: it takes commitments before tick {event.closes}."
+    yield Step("RoundOpened", one.step, sentence, fields={"closes": event.closes})
+
+
+def _tell_awarded(case: Case, one: Happened, event: Awarded) -> Iterator[Step]:
+    yield Step(
+        "Awarded",
+        one.step,
+        f"{case.name(event.sequencer)} promises the block to {case.name(event.prover)}: price "
+        f"{event.price:,} and bond {event.bond:,} are locked.",
+        fields={"prover": event.prover.hex(), "price": event.price, "bond": event.bond},
+    )
+
+
+def _tell_backup_taken(case: Case, one: Happened, event: BackupTaken) -> Iterator[Step]:
+    sentence = f"The whole block came with its proof, by {case.name(event.prover)}."
+    yield Step("BackupTaken", one.step, sentence, fields={"prover": event.prover.hex()})
+
+
+def _tell_forgery(case: Case, one: Happened, event: InvalidProofPunished) -> Iterator[Step]:
+    yield Step(
+        "InvalidProofPunished",
+        one.step,
+        f"{case.name(event.offender)} is punished: the bytes behind a record that it signed do "
+        f"not prove it, as {case.name(event.reporter)} showed.",
+        fields={"offender": event.offender.hex(), "reporter": event.reporter.hex()},
+    )
+
+
 _TELLERS: Final[Mapping[type, Callable[[Case, Happened, Any], Iterator[Step]]]] = {
+    RoundOpened: _tell_round_opened,
     LeaderElected: _tell_leader,
+    Awarded: _tell_awarded,
     BlockSealed: _tell_sealed,
     JobOpened: _tell_opened,
     Assigned: _tell_assigned,
@@ -341,6 +378,8 @@ _TELLERS: Final[Mapping[type, Callable[[Case, Happened, Any], Iterator[Step]]]] 
     OperationRefused: _tell_refused,
     ProofRecorded: _tell_recorded,
     ProofPassedOver: _tell_passed_over,
+    InvalidProofPunished: _tell_forgery,
+    BackupTaken: _tell_backup_taken,
     JobProven: _tell_proven,
     JobSettled: _tell_settled,
     JobVoided: _tell_voided,
