@@ -7,8 +7,8 @@ through the scheduler, three system calls where one would do, and a deadline for
 arrived already. Together that is more than half of the CPU time of gossip.
 
 **Rules.** No patch changes what goes over the wire in a way the specification forbids, drops a
-check, or takes a bound away. Between two Yamux frames, read or written, the loop is still free:
-the lock of the streams and the socket remain points where the scheduler decides.
+check, or takes a bound away. Between two frames of a stream, read or written, the loop is still
+free: the lock of the streams and the socket remain points where the scheduler decides.
 After raising the library's version, measure with ``scripts.benchmarks.network`` and remove what
 has become needless; ``tests/p2p/test_thrift.py`` holds what each patch promises.
 """

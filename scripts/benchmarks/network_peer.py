@@ -37,7 +37,7 @@ SETTLE_S: Final = 1.0
 PATIENCE_S: Final = 60.0
 """Seconds to connect, and for all fetches of a phase."""
 
-_FETCH_MS: Final = Milliseconds(10_000)
+_FETCH_MS: Final = Milliseconds(int(1000 * PATIENCE_S))
 _CLOCK_BYTES: Final = 8
 
 

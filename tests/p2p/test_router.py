@@ -114,30 +114,40 @@ def test_a_graft_that_found_no_room_goes_along() -> None:
     assert peer not in crowd.router._pending_control
 
 
-@pytest.mark.parametrize(
-    ("count", "low", "wanted"),
-    [
-        (limits.PEERS_MAX - 1, limits.SMALL_MESH_DEGREE_LOW, limits.SMALL_MESH_DEGREE),
-        (limits.PEERS_MAX, limits.MESH_DEGREE_LOW, limits.MESH_DEGREE),
-    ],
+SMALL = (
+    limits.SMALL_MESH_DEGREE_LOW,
+    limits.SMALL_MESH_DEGREE,
+    limits.SMALL_MESH_DEGREE_HIGH,
 )
-def test_a_mesh_fits_the_number_of_peers_and_rests(count: int, low: int, wanted: int) -> None:
+LARGE = (limits.MESH_DEGREE_LOW, limits.MESH_DEGREE, limits.MESH_DEGREE_HIGH)
+
+
+@pytest.mark.parametrize(
+    ("count", "degrees"), [(limits.PEERS_MAX - 1, SMALL), (limits.PEERS_MAX, LARGE)]
+)
+def test_a_mesh_fits_the_number_of_peers_and_rests(
+    count: int, degrees: tuple[int, int, int]
+) -> None:
+    low, wanted, high = degrees
     crowd = Crowd(count)
     router = crowd.router
+
+    def sizes() -> list[int]:
+        return [len(router.mesh[topic]) for topic in TOPICS]
+
     grafts, prunes = router.mesh_heartbeat()
-    assert not prunes
-    assert {topic: len(peers) for topic, peers in router.mesh.items()} == dict.fromkeys(
-        TOPICS, wanted
-    )
-    assert sum(map(len, grafts.values())) == wanted * len(TOPICS)
+    assert (sum(map(len, grafts.values())), prunes) == (wanted * len(TOPICS), {})
+    assert sizes() == [wanted] * len(TOPICS)
+    for topic, size in zip(TOPICS, (low, wanted, high), strict=True):
+        router.mesh[topic] = set(crowd.peers[:size])
     for _ in range(20):
         assert router.mesh_heartbeat() == ({}, {})
-    router.mesh[TOPICS[1]] = set(crowd.peers)
-    router.mesh[TOPICS[2]] = set(crowd.peers[: low - 1])
+    for topic, size in zip(TOPICS, (low - 1, high, high + 1), strict=True):
+        router.mesh[topic] = set(crowd.peers[:size])
     grafts, prunes = router.mesh_heartbeat()
-    assert [len(router.mesh[topic]) for topic in TOPICS] == [wanted] * 3
-    assert sum(map(len, prunes.values())) == count - wanted
+    assert sizes() == [wanted, high, wanted]
     assert sum(map(len, grafts.values())) == wanted - low + 1
+    assert sum(map(len, prunes.values())) == high + 1 - wanted
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,29 @@ def test_a_lock_admits_one_at_a_time_in_the_order_of_asking() -> None:
     assert entered == [0, 1, 2, 3, 4]
 
 
+def test_whoever_comes_back_at_once_waits_for_those_before() -> None:
+    entered: list[str] = []
+
+    async def body() -> None:
+        lock = PromptLock()
+
+        async def wait() -> None:
+            async with lock:
+                entered.append("who waited")
+                await trio.sleep(1)
+                entered.append("who waited left")
+
+        async with trio.open_nursery() as nursery:
+            async with lock:
+                nursery.start_soon(wait)
+                await wait_all_tasks_blocked()
+            async with lock:
+                entered.append("who came back")
+
+    in_virtual_time(body)
+    assert entered == ["who waited", "who waited left", "who came back"]
+
+
 def test_a_lock_survives_those_who_give_up_waiting() -> None:
     async def body() -> None:
         lock = PromptLock()
