@@ -27,6 +27,7 @@ _BALANCE: Final = "BALANCE"
 class _Turn:
     holder: str | None
     since: Line
+    is_inherited: bool = False
     opened: Line | None = None
     closes: int | None = None
     missed: str | None = None
@@ -56,6 +57,7 @@ class _Job:
     places: dict[tuple[int, int], _Place]
     proven: Line | None = None
     closed: Line | None = None
+    backup: Line | None = None
     notes: list[Line] = field(default_factory=list)
 
     def take(self, line: Line) -> None:
@@ -66,6 +68,8 @@ class _Job:
                 self.proven = line
             case "JobSettled" | "JobVoided":
                 self.closed = line
+            case "BackupTaken":
+                self.backup = line
             case _ if place is None:
                 self.notes.append(line)
             case _:
@@ -86,7 +90,7 @@ def _take(place: _Place, line: Line) -> None:
             missed = "failed" if line["failed"] else "declined"
             place.turn_of(line["holder"], line).missed = missed
         case "TakenOver":
-            place.turns.append(_Turn(line["heir"], line))
+            place.turns.append(_Turn(line["heir"], line, is_inherited=True))
         case "ProofRecorded":
             place.record = line
         case _:
@@ -109,7 +113,8 @@ def blocks_of(records: Records, attempts: Iterable[Attempt]) -> tuple[BlockStory
     by_place: dict[tuple[str, int, int], list[Attempt]] = {}
     for one in attempts:
         by_place.setdefault((one.job, *one.place), []).append(one)
-    return tuple(_block(records, job, by_place) for job in jobs.values())
+    numbers = {name: job.number for name, job in jobs.items()}
+    return tuple(_block(records, job, by_place, numbers) for job in jobs.values())
 
 
 def _places(leaves: int) -> Iterator[tuple[tuple[int, int], _Place]]:
@@ -126,7 +131,10 @@ def _paid(records: Records, line: Line) -> Paid:
 
 
 def _block(
-    records: Records, job: _Job, attempts: dict[tuple[str, int, int], list[Attempt]]
+    records: Records,
+    job: _Job,
+    attempts: dict[tuple[str, int, int], list[Attempt]],
+    numbers: dict[str, int],
 ) -> BlockStory:
     opened = job.opened
     header, name = opened["header"], opened["job"]
@@ -138,6 +146,7 @@ def _block(
     }
     root = job.places[max(job.places)]
     leaves = header["content"]["leaves"]
+    because = None if job.closed is None else job.closed.get("because")
     ends = {None: "open", "JobSettled": "settled", "JobVoided": "void"}
     return BlockStory(
         number=job.number,
@@ -152,6 +161,8 @@ def _block(
         end=ends[None if job.closed is None else job.closed["kind"]],
         end_tick=None if job.closed is None else int(job.closed["tick"]),
         end_ms=end_ms,
+        because=None if because is None else numbers.get(because, 0),
+        backup=None if job.backup is None else records.name(job.backup["prover"]),
         places=tuple(places.values()),
         way=way_to_root(places, opened_ms, _root_right(records, root)),
         notes=tuple(note_of(records, line) for line in job.notes),
@@ -194,7 +205,7 @@ def _place(
         turns=tuple(_turns(records, found, until_ms)),
         attempts=_marked(attempts, record),
         record=record,
-        outcome=_outcome(found),
+        outcome=_outcome(found) if job.backup is None else Outcome.BACKUP,
         paid=tuple(found.paid),
         notes=tuple(note_of(records, line) for line in found.notes),
     )
@@ -202,11 +213,13 @@ def _place(
 
 def _turns(records: Records, place: _Place, end_ms: int) -> Iterator[Turn]:
     """Until a turn ends: by the next one, or by the record."""
-    for turn, after in zip(place.turns, [*place.turns[1:], None], strict=True):
+    for number, turn in enumerate(place.turns):
+        after = next((one for one in place.turns[number + 1 :] if one.is_inherited), None)
         opened = turn.opened
         admissible = None if opened is None else int(opened["admissible"])
         yield Turn(
             holder=None if turn.holder is None else records.name(turn.holder),
+            is_inherited=turn.is_inherited,
             since_ms=_decided(records, turn.since),
             since_known_ms=_seen(records, turn.since),
             opened_ms=None if opened is None else _decided(records, opened),

@@ -87,13 +87,15 @@ def _head(story: Story) -> Iterator[str]:
     summary = story.summary or {}
     settled = sum(block.end == "settled" for block in story.blocks)
     asked = summary.get("blocks_asked", len(story.blocks))
-    agree, conserved = summary.get("nodes_agree"), summary.get("money_conserved")
     verdict = [f"{settled} of {_counted(asked, 'block')} proven"]
-    if story.summary is not None:
-        verdict.append("nodes agree" if agree else "nodes DISAGREE")
-        verdict.append("money conserved" if conserved else "money NOT CONSERVED")
-    is_well = story.summary is not None and not summary.get("faults") and settled >= asked
-    yield f'<h1 class="{"good" if is_well else "bad"}">{text_of(", ".join(verdict))}</h1>'
+    words = {
+        "nodes_agree": ("nodes agree", "nodes DISAGREE"),
+        "money_conserved": ("money conserved", "money NOT CONSERVED"),
+    }
+    verdict += [words[name][not summary[name]] for name in words if name in summary]
+    is_well = all(summary.get(name) for name in words) and not summary.get("faults")
+    colour = "good" if is_well and settled >= asked else "bad"
+    yield f'<h1 class="{colour}">{text_of(", ".join(verdict))}</h1>'
     kind = ": attestations that take as long, and prove nothing" if story.is_modelled else ""
     yield (
         f'<p class="soft">Run {text_of(story.name)}, network <code>{story.network[:16]}</code>, '
@@ -107,10 +109,11 @@ def _head(story: Story) -> Iterator[str]:
 
 
 def _tiles(story: Story) -> Iterator[str]:
-    places = [place for block in story.blocks for place in block.places]
+    blocks = [block for block in story.blocks if block.backup is None]
+    places = [place for block in blocks for place in block.places]
     recorded = [place for place in places if place.record is not None]
     finished = [one for one in story.attempts if one.ending is Ending.FINISHED]
-    times = [block.proven_ms - block.opened_ms for block in story.blocks if block.proven_ms]
+    times = [block.proven_ms - block.opened_ms for block in blocks if block.proven_ms]
     rows = [
         (f"{len(story.blocks)}", "blocks opened"),
         (f"{len(recorded)} of {len(places)}", "tree nodes recorded"),
@@ -185,8 +188,13 @@ def _block(block: BlockStory, provers: tuple[str, ...]) -> Iterator[str]:
         f"at tick {block.opened_tick}{end}; fees {block.fees:,}, "
         f"{block.fee_split / 100:g}\u00a0% for provers</p>"
     )
-    if block.end == "void":
-        yield '<p class="bad">Nothing of this block happened: it is void.</p>'
+    if block.because is not None:
+        why = "it was not proven in time"
+        if block.because != block.number:
+            why = f"because of block {block.because or '?'}"
+        yield f'<p class="bad">Void, {why}: nothing of this block happened.</p>'
+    if block.backup is not None:
+        yield f"<p>A backup block: it came whole, with its proof, by {text_of(block.backup)}.</p>"
     yield tree_picture(block, provers)
     yield f"<h3>Tree nodes in time</h3>{block_timeline(block, provers)}"
     yield "<h3>Waits</h3>"

@@ -72,8 +72,8 @@ def _walk(way: _Way, places: Places, place: PlaceStory) -> None:
 def _came_to_prover_ms(place: PlaceStory) -> int | None:
     """When it was known that the right came to who is recorded; None if it was theirs at once."""
     assert place.record is not None, "a winner is recorded"
-    for turn in place.turns[1:]:
-        if turn.holder in (place.record.prover, None):
+    for turn in place.turns:
+        if turn.is_inherited and turn.holder in (place.record.prover, None):
             return turn.since_known_ms
     return None
 

@@ -63,16 +63,19 @@ def _last_ms(place: PlaceStory) -> int:
 def _place_row(axis: Axis, block: BlockStory, place: PlaceStory, provers: tuple[str, ...]) -> str:
     lanes = _lanes(place.attempts)
     line = GAP + (BAR + GAP) * max(1, len(lanes))
-    height = line + RIGHT + 8
+    first = sum(not turn.is_inherited for turn in place.turns)
+    height = line + (RIGHT + 1) * max(1, first) + 7
     drawn = [axis.grid(height)]
     for number, lane in enumerate(lanes):
         top = GAP + (BAR + GAP) * number
         drawn += [_attempt(axis, one, top, provers, "") for one in lane]
-    for turn in place.turns:
-        drawn += _turn(axis, turn, line, provers)
-    for before, turn in zip(place.turns, place.turns[1:], strict=False):
-        holders = f"{before.holder or 'anybody'} to {turn.holder or 'anybody'}"
-        drawn.append(titled(axis.arrow(turn.since_ms, line + 2), f"passes from {holders}"))
+    for number, turn in enumerate(place.turns):
+        below = 0 if turn.is_inherited else number * (RIGHT + 1)
+        drawn += _turn(axis, turn, line + below, provers)
+        if turn.is_inherited:
+            before = place.turns[number - 1].holder or "anybody"
+            told = f"passes from {before} to {turn.holder or 'anybody'}"
+            drawn.append(titled(axis.arrow(turn.since_ms, line + 2), told))
     if place.record is not None:
         record = place.record
         if record.ordered_ms is not None:

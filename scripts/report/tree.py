@@ -14,14 +14,17 @@ ROW_HEIGHT: Final = 96
 STRIP: Final = 8
 """Width of the strip in the colour of whom a tree node was assigned to."""
 
-PITCH: Final = {1: 168, 2: 168, 4: 152, 8: 122}
-"""Distance of two leaves by their number, so that a tree of eight fits on a page."""
+PITCH: Final = {1: 168, 2: 168, 4: 152}
+"""Distance of two leaves by their number, so that a tree of four fits a narrow window."""
 
-PITCH_MANY: Final = 112
-NARROW_LEAVES: Final = 8
+PITCH_MANY: Final = 132
+NARROW_LEAVES: Final = 4
 """Trees of more leaves are scrolled, not shrunk."""
 
-NAME_PX: Final = 7
+LETTER_PX: Final = {"small": 6.0}
+"""Width of a letter by kind of text."""
+
+LETTER_PX_MOST: Final = 7.2
 _OUTLINES: Final = {
     Outcome.OWN: "",
     Outcome.LATE: "takeover",
@@ -94,8 +97,8 @@ def _box(block: BlockStory, place: PlaceStory, pitch: int, provers: tuple[str, .
         is_own = place.outcome in (Outcome.OWN, Outcome.LATE)
         inset = "" if is_own else _strip(place, left, top, provers)
     shapes += [inset, f'<rect class="outline {_OUTLINES.get(place.outcome, "")}" {box}/>']
-    room = (width - 20) // NAME_PX
     for number, (text, kind) in enumerate(_words(place)):
+        room = int((width - STRIP - 10) / LETTER_PX.get(kind, LETTER_PX_MOST))
         shapes.append(
             f'<text class="{kind} {ink}" x="{left + STRIP + 8}" y="{top + 17 + 18 * number}">'
             f"{text_of(_cut(text, room))}</text>"

@@ -22,6 +22,8 @@ class Outcome(Enum):
     """Somebody missed it, and nothing is recorded."""
     WAITING = "not proven"
     """Nothing is recorded, and nobody missed it."""
+    BACKUP = "backup"
+    """Its whole block came with one proof."""
 
 
 class Ending(Enum):
@@ -71,6 +73,7 @@ class Turn:
     """A right while it was somebody's, by the slots of the log blocks that decided it.
 
     :ivar holder: None for anybody with prover stake.
+    :ivar is_inherited: whether it passed to the holder; others hold it from the first.
     :ivar since_ms: when it came to the holder.
     :ivar since_known_ms: when the first node saw that final.
     :ivar opened_ms: when it opened; None when it never did.
@@ -83,6 +86,7 @@ class Turn:
     """
 
     holder: str | None
+    is_inherited: bool
     since_ms: int
     since_known_ms: int
     opened_ms: int | None
@@ -170,6 +174,9 @@ class BlockStory:
     """One job from opening to its end.
 
     :ivar end: ``settled``, ``void`` or ``open``.
+    :ivar because: number of the block because of which it is void, 0 when that is unknown; None
+        when it is not void.
+    :ivar backup: who proved all of it outside of any right; None for all but backup blocks.
     :ivar way: from opening to the root's record, without gaps; empty when it was not proven.
     """
 
@@ -185,6 +192,8 @@ class BlockStory:
     end: str
     end_tick: int | None
     end_ms: int
+    because: int | None
+    backup: str | None
     places: tuple[PlaceStory, ...]
     way: tuple[Span, ...]
     notes: tuple[Note, ...]

@@ -292,7 +292,7 @@ def test_an_event_of_a_new_kind_is_shown_by_its_name_and_fields(
 # --- the page as a page ---
 
 
-class _Tags(HTMLParser):
+class Tags(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.waiting: list[str] = []
@@ -311,7 +311,7 @@ class _Tags(HTMLParser):
 
 
 def test_the_page_is_whole_and_needs_nothing_else(html: str) -> None:
-    tags = _Tags()
+    tags = Tags()
     tags.feed(html)
     assert not tags.waiting
     assert not tags.seen & {"script", "link", "img", "iframe", "b3"}
@@ -319,6 +319,10 @@ def test_the_page_is_whole_and_needs_nothing_else(html: str) -> None:
     assert set(re.findall(r"url\(([^)]*)\)", html)) == {"#hatch"}
     targets = set(re.findall(r'id="([^"]*)"', html))
     assert set(re.findall(r'href="#([^"]*)"', html)) <= targets
+
+
+def test_no_name_is_cut(html: str) -> None:
+    assert "\N{HORIZONTAL ELLIPSIS}" not in html
 
 
 def test_what_nodes_wrote_stays_text(html: str) -> None:
