@@ -640,3 +640,28 @@ def test_a_job_whose_miss_was_told_stays_closed_to_its_prover():
     assert not rule.may_deliver(job.id, at(0, 0), prover)
     deliver(world, job, at(0, 0), "p1")
     assert refusals(world.step().events) == ["NO_RIGHT"]
+
+
+# --- bids ---
+
+
+@pytest.mark.parametrize(
+    ("change", "objection"),
+    [
+        ({}, None),
+        ({"valid_for": 0}, Reason.BID_EXPIRED),
+        ({"round_": Round(1)}, Reason.NOT_AWAITED),
+        ({"sequencer": actor("s1").account}, Reason.NOT_AWAITED),
+        ({"bond": Amount(WORTH)}, Reason.BOND_TOO_LOW),
+    ],
+)
+def test_what_speaks_against_a_bid_is_known_before_it_is_awarded(change, objection):
+    world = network()
+    lead(world)
+    offer = {"round_": Round(0), "sequencer": S0, "bond": Amount(WORTH + 1), **change}
+    signed = bid_of(world, "p1", **offer)
+    assert world.machine.bid_objection(signed.bid) is objection
+    if objection is None:
+        world.say("s0", Award(signed))
+        assert refusals(world.step().events) == []
+        assert world.machine.bid_objection(signed.bid) is Reason.NOT_AWAITED
