@@ -237,9 +237,9 @@ def test_a_takeover_of_a_run_reads_as_its_log_has_it(
 def test_what_is_not_there_is_refused_with_what_is(
     played: Played, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert show_explanation(played.run, "4", 0, 0, as_json=False) == 1
+    assert show_explanation(played.run, "none", 0, 0, as_json=False) == 1
     error = capsys.readouterr().err
-    assert "'4' is no block of this run" in error
+    assert "'none' is no block of this run" in error
     assert "hint: blocks opened in this log: 1 (" in error
     assert show_explanation(played.run, "1", 1, 2, as_json=False) == 1
     error = capsys.readouterr().err
