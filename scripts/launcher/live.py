@@ -341,14 +341,19 @@ class _Brush:
     def _incomes(self) -> Iterator[Text]:
         parts = []
         for name, amount in self._scene.income.items():
-            is_dead = bool(self._scene.alive) and name not in self._scene.alive
-            part = Text(_short(name), style="red strike" if is_dead else self._style(name))
+            style = "red strike" if self._is_dead(name) else self._style(name)
+            part = Text(_short(name), style=style)
             part.append(f" {amount:,}", style="default not strike")
             parts.append(part)
         yield from self._flowed([Text("earned", style="dim"), *parts], "  ", most=3)
 
     def _style(self, name: str | None) -> str:
         return "white" if name is None else self._colours.get(name, "white")
+
+    def _is_dead(self, name: str | None) -> bool:
+        """Whether a member of the plan does not run, although others do."""
+        is_member = name in self._scene.income
+        return is_member and bool(self._scene.alive) and name not in self._scene.alive
 
     def _legend(self) -> Text:
         marks = self._marks
@@ -433,6 +438,8 @@ class _Brush:
         mark = self._marks.missed if place.is_missed else self._marks.stages[stage]
         emphasis = {Stage.WAITING: " dim", Stage.RECORDED: " bold", Stage.PROVING: " bold"}
         style += emphasis.get(stage, "")
+        if stage in (Stage.WAITING, Stage.OPEN) and self._is_dead(place.who):
+            style += " strike"
         if room < NAMED:
             return Text(mark, style=style)
         name = "any" if place.is_open_to_anybody() and place.who is None else _short(place.who)

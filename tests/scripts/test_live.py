@@ -324,6 +324,20 @@ def test_the_dead_are_struck_out_in_red(busy: Show) -> None:
     assert "7 of 8 nodes run" in busy.drawn(160, 50)
 
 
+def test_a_tree_node_that_waits_for_a_dead_prover_is_struck_out(busy: Show) -> None:
+    def strikes(text: str) -> set[bool]:
+        lines = busy.console(160, 50).render_lines(
+            Picture(busy.scene, busy.now_ms), busy.console(160, 50).options.update(height=50)
+        )
+        parts = [part for line in lines for part in line if text in part.text]
+        return {bool(part.style and part.style.strike) for part in parts}
+
+    assert strikes("↷p3 ○") == {False}
+    busy.scene.note_alive(frozenset(busy.accounts) - {"prover-3", "prover-1"})
+    assert strikes("↷p3 ○") == {True}
+    assert strikes("p1 ✔") == {False}
+
+
 def test_a_terminal_without_the_signs_gets_plain_ones(busy: Show) -> None:
     console = busy.console(120, 40)
     options = console.options.update(height=40)
