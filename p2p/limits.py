@@ -53,8 +53,8 @@ PRUNE_BACK_OFF_S_MAX: Final = 60
 """Seconds of back-off a peer may ask for; the field is 64 bits wide."""
 
 GOSSIP_MESSAGES_PER_S: Final = 200.0
-"""Messages a second read from one peer over time. At 2.4 ms each a flood costs at most half a
-core.
+"""Messages a second read from one peer over time. At a millisecond and a half each a flood costs
+at most a third of a core.
 """
 
 GOSSIP_MESSAGES_BURST: Final = 1000.0
@@ -109,8 +109,8 @@ broke.
 """
 
 MESH_DEGREE: Final = 4
-"""Mesh peers wanted a topic. Each costs a copy of every message, a third of a millisecond of a
-core; beside flood publishing few are enough."""
+"""Mesh peers wanted a topic. Each costs a copy of every message, half a millisecond of a core;
+beside flood publishing few are enough."""
 
 MESH_DEGREE_LOW: Final = 3
 """Mesh peers a topic below which more are grafted."""
