@@ -34,6 +34,7 @@ class Narrator:
         self._names = plan.names
         self._start_ms = start_ms
         self._jobs: dict[str, int] = {}
+        self._elected: dict[str, None] = {}
         self._root = plan.wish.leaves.bit_length() - 1
         self._tell: dict[str, Callable[[dict[str, Any]], str | None]] = {
             "Final": self._tell_final,
@@ -105,13 +106,18 @@ class Narrator:
         header = record["header"]
         leaves = header["content"]["leaves"]
         fees = sum(leaf["fees"] for leaf in leaves)
-        return (
-            f"block {number}: {len(leaves)} leaves, fees {fees:,}, seed "
-            f"{header['seed'][:SHORT]}, {len(record['pool'])} provers in the pool"
-        )
+        seed, pool = header["seed"][:SHORT], len(record["pool"])
+        sentence = f"block {number}: {len(leaves)} leaves, fees {fees:,}, seed {seed}"
+        if not pool:
+            return sentence
+        self._elected[record["job"]] = None
+        return f"{sentence}, {pool} provers in the pool"
 
-    def _tell_assigned(self, record: dict[str, Any]) -> str:
+    def _tell_assigned(self, record: dict[str, Any]) -> str | None:
+        """Where nobody is in the pool, the award said whose everything is."""
         prover = record["prover"]
+        if prover is not None and record["job"] not in self._elected:
+            return None
         holder = "anybody" if prover is None else self._name(prover)
         return f"block {self._number(record)}: {self._place(record)} elects {holder}"
 
