@@ -3,7 +3,8 @@
 Rules. The certified log of a run is replayed (:mod:`scripts.explain.publiclog`); every move of
 money from or to a pocket of the account is an entry. The operation behind an entry is the one that
 the move names; else, for a tree node, the account's last accepted operation about that tree node;
-else, for a job of the account's own block, the reveal that sealed it. A move that none of these
+else, for a job of the account's own block, the reveal that sealed it; else, for a gain from a job,
+the account's last accepted operation about any of its tree nodes. A move that none of these
 explains has none.
 """
 
@@ -128,6 +129,7 @@ class _Behind:
         self._log = log
         self._jobs = {one.job: one for one in log.jobs()}
         self._about: dict[tuple[Account, JobId, TreeIndex], Operation] = {}
+        self._of_job: dict[tuple[Account, JobId], Operation] = {}
         self._reveals: dict[tuple[Account, Any], Operation] = {}
 
     def moves(self) -> Iterator[tuple[LogStep, Moved]]:
@@ -149,6 +151,7 @@ class _Behind:
         job, index = getattr(subject, "job", None), getattr(subject, "index", None)
         if job is not None and index is not None:
             self._about[operation.sender, job, index] = operation
+            self._of_job[operation.sender, job] = operation
 
     def operation(self, moved: Moved, account: Account) -> Operation | None:
         """What brought a move about."""
@@ -160,7 +163,9 @@ class _Behind:
         if moved.place is not None:
             return self._about.get((account, moved.job, moved.place))
         header = self._jobs[moved.job].header
-        return self._reveals.get((account, header.content))
+        reveal = self._reveals.get((account, header.content))
+        is_gain = moved.target.owner == account
+        return self._of_job.get((account, moved.job)) if reveal is None and is_gain else reveal
 
     def number(self, job: JobId | None) -> int | None:
         """Number of a job."""

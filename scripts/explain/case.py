@@ -87,7 +87,8 @@ class Case:
         if isinstance(event, OperationAccepted | OperationRefused):
             return self.is_about(self.operation(event))
         if isinstance(event, Moved):
-            return (event.job, event.place) == (self.entry.job, self.index)
+            is_whole = event.place is None and event.target.owner in self._people
+            return event.job == self.entry.job and (is_whole or event.place == self.index)
         if _job(one) == self.entry.job:
             is_here = getattr(event, "index", self.index) == self.index
             who = getattr(event, "prover", None)

@@ -36,7 +36,7 @@ from protocol.events import (
 )
 from protocol.ledger import Moved, PocketKind
 from protocol.messages import ProofRecord
-from protocol.types import TreeIndex
+from protocol.types import Account, TreeIndex
 from scripts.explain.case import Case, counted, percent
 from scripts.explain.deal import Deal
 from scripts.explain.publiclog import Happened, JobEntry, LogStep, PublicLog
@@ -50,6 +50,9 @@ from scripts.explain.reasons import (
     why_this_proof,
 )
 from scripts.records import plain
+
+_PAY: Final = "_PAY"
+"""How names of causes end by which somebody is paid for proving."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +111,27 @@ def _tell_unknown(case: Case, one: Happened, event: Any) -> Iterator[Step]:
 # --- before the job ---
 
 
+def _tell_round_opened(_case: Case, one: Happened, event: RoundOpened) -> Iterator[Step]:
+    sentence = f"Round {event.round} opens: it takes commitments before tick {event.closes}."
+    yield Step("RoundOpened", one.step, sentence, fields={"closes": event.closes})
+
+
 def _tell_leader(case: Case, one: Happened, event: LeaderElected) -> Iterator[Step]:
     sentence = f"{case.name(event.leader)} leads round {event.round}."
     if details := tuple(why_in_pool(case, one.step)):
         sentence += f" The pool freezes: {counted(len(case.pool), 'prover')} with a live intent."
     fields = {"round": event.round, "leader": event.leader.hex(), "pool": plain(case.pool)}
     yield Step("LeaderElected", one.step, sentence, details, fields)
+
+
+def _tell_awarded(case: Case, one: Happened, event: Awarded) -> Iterator[Step]:
+    yield Step(
+        "Awarded",
+        one.step,
+        f"{case.name(event.sequencer)} promises the block to {case.name(event.prover)}: price "
+        f"{event.price:,} and bond {event.bond:,} are locked.",
+        fields={"prover": event.prover.hex(), "price": event.price, "bond": event.bond},
+    )
 
 
 def _tell_sealed(case: Case, one: Happened, event: BlockSealed) -> Iterator[Step]:
@@ -200,6 +218,11 @@ def _index(one: Happened) -> TreeIndex:
     return one.event.index
 
 
+def _prover(one: Happened) -> Account:
+    assert isinstance(one.event, ProofRecorded)
+    return one.event.prover
+
+
 def _tell_window(case: Case, one: Happened, event: WindowStarted) -> Iterator[Step]:
     moment = one.step.moment
     yield Step(
@@ -236,18 +259,14 @@ def _tell_taken_over(case: Case, one: Happened, event: TakenOver) -> Iterator[St
 
 
 def _tell_accepted(case: Case, one: Happened, event: OperationAccepted) -> Iterator[Step]:
-    operation = case.operation(event)
+    operation, tick = case.operation(event), one.step.moment.tick
     sentence = f"{case.called(operation)} is accepted."
     if isinstance(operation.payload, ProofRecord):
-        recorded = [
-            each.prover
-            for each in one.step.events
-            if isinstance(each, ProofRecorded)
-            and (each.job, each.index) == (case.entry.job, case.index)
-        ]
-        if operation.sender in recorded:
+        records = [each for each in case.happened if isinstance(each.event, ProofRecorded)]
+        if any(each.step is one.step and _prover(each) == event.sender for each in records):
             return
-        sentence = f"{case.called(operation)} is accepted: the next log block's beacon decides."
+        if any(each.step.moment.tick == tick + 1 for each in records):
+            sentence = f"{case.called(operation)} is accepted: the next log block's beacon decides."
     fields = {"operation": event.operation.hex(), "sender": event.sender.hex()}
     yield Step("OperationAccepted", one.step, sentence, fields=fields)
 
@@ -281,7 +300,22 @@ def _tell_passed_over(case: Case, one: Happened, event: ProofPassedOver) -> Iter
     yield Step("ProofPassedOver", one.step, sentence, fields=fields)
 
 
+def _tell_forgery(case: Case, one: Happened, event: InvalidProofPunished) -> Iterator[Step]:
+    yield Step(
+        "InvalidProofPunished",
+        one.step,
+        f"{case.name(event.offender)} is punished: the bytes behind a record that it signed do "
+        f"not prove it, as {case.name(event.reporter)} showed.",
+        fields={"offender": event.offender.hex(), "reporter": event.reporter.hex()},
+    )
+
+
 # --- the end of the job ---
+
+
+def _tell_backup_taken(case: Case, one: Happened, event: BackupTaken) -> Iterator[Step]:
+    sentence = f"The whole block came with its proof, by {case.name(event.prover)}."
+    yield Step("BackupTaken", one.step, sentence, fields={"prover": event.prover.hex()})
 
 
 def _tell_proven(_case: Case, one: Happened, _event: JobProven) -> Iterator[Step]:
@@ -299,7 +333,7 @@ def _tell_voided(case: Case, one: Happened, event: JobVoided) -> Iterator[Step]:
 
 
 def _tell_moved(case: Case, one: Happened, event: Moved) -> Iterator[Step]:
-    is_first = case.moves(one.step)[0] is event
+    is_first = event in case.moves(one.step)[:1]
     kind, owner = event.target.kind, event.target.owner
     to = case.name(owner) if kind is PocketKind.BALANCE else f"the {kind.value}"
     to = "the burn" if kind is PocketKind.BURNED else to
@@ -312,6 +346,18 @@ def _tell_moved(case: Case, one: Happened, event: Moved) -> Iterator[Step]:
     )
 
 
+def _paid(case: Case, record: ProofRecorded, *, whole: bool) -> int:
+    """What the recorded prover was paid for the whole block, or else for the tree node."""
+    return sum(
+        one.event.amount
+        for one in case.happened
+        if isinstance(one.event, Moved)
+        and one.event.target.owner == record.prover
+        and one.event.cause.name.endswith(_PAY)
+        and (one.event.place is None) == whole
+    )
+
+
 def _outcome(case: Case) -> str:
     """One sentence about how it ended."""
     record, is_void = case.last(ProofRecorded), case.last(JobVoided) is not None
@@ -321,46 +367,13 @@ def _outcome(case: Case) -> str:
     story = f"proven by {case.name(record.prover)}"
     if case.owners and record.prover not in case.owners:
         story += f" in place of {case.names(case.owners)}"
-    paid = sum(
-        one.event.amount
-        for one in case.happened
-        if isinstance(one.event, Moved) and one.event.target.owner == record.prover
-    )
     if is_void:
         story += ", but the job is void"
-    if paid or case.last(JobSettled) is not None:
-        story += f", paid {paid:,}" if paid else ", paid nothing"
+    paid = {one: amount for one in (True, False) if (amount := _paid(case, record, whole=one))}
+    told = [f"{amount:,}{' for the whole block' if one else ''}" for one, amount in paid.items()]
+    if told or case.last(JobSettled) is not None:
+        story += f", paid {' and '.join(told) or 'nothing'}"
     return f"{place}: {story}."
-
-
-def _tell_round_opened(_case: Case, one: Happened, event: RoundOpened) -> Iterator[Step]:
-    sentence = f"Round {event.round} opens: it takes commitments before tick {event.closes}."
-    yield Step("RoundOpened", one.step, sentence, fields={"closes": event.closes})
-
-
-def _tell_awarded(case: Case, one: Happened, event: Awarded) -> Iterator[Step]:
-    yield Step(
-        "Awarded",
-        one.step,
-        f"{case.name(event.sequencer)} promises the block to {case.name(event.prover)}: price "
-        f"{event.price:,} and bond {event.bond:,} are locked.",
-        fields={"prover": event.prover.hex(), "price": event.price, "bond": event.bond},
-    )
-
-
-def _tell_backup_taken(case: Case, one: Happened, event: BackupTaken) -> Iterator[Step]:
-    sentence = f"The whole block came with its proof, by {case.name(event.prover)}."
-    yield Step("BackupTaken", one.step, sentence, fields={"prover": event.prover.hex()})
-
-
-def _tell_forgery(case: Case, one: Happened, event: InvalidProofPunished) -> Iterator[Step]:
-    yield Step(
-        "InvalidProofPunished",
-        one.step,
-        f"{case.name(event.offender)} is punished: the bytes behind a record that it signed do "
-        f"not prove it, as {case.name(event.reporter)} showed.",
-        fields={"offender": event.offender.hex(), "reporter": event.reporter.hex()},
-    )
 
 
 _TELLERS: Final[Mapping[type, Callable[[Case, Happened, Any], Iterator[Step]]]] = {

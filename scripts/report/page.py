@@ -329,7 +329,7 @@ def _money(story: Story) -> Iterator[str]:
         mine = [cells.get((node, *column)) for column in columns]
         whole = sum(one.gained - one.lost for one in mine if one is not None)
         drawn = "".join(_cell(one, most) for one in mine)
-        yield f'<tr><td>{text_of(node)}</td>{drawn}<td class="number">{whole:+,}</td></tr>'
+        yield f'<tr><td>{text_of(node)}</td>{drawn}<td class="number">{_signed(whole)}</td></tr>'
     yield "</table></div>"
     others = [one for one in story.flows if not one.node]
     if others:
@@ -339,6 +339,10 @@ def _money(story: Story) -> Iterator[str]:
             [(_words(o.pocket), _words(o.cause), f"{o.gained:,}", f"{o.lost:,}") for o in others],
             "  nn",
         )
+
+
+def _signed(amount: int) -> str:
+    return f"{amount:+,}" if amount else "0"
 
 
 def _column(pocket: str, cause: str) -> str:

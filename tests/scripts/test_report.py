@@ -163,7 +163,7 @@ def test_money_of_each_node_is_what_its_moves_add_up_to(played: Played, html: st
             figures = [f"{gained:+,}"] * bool(gained) + [f"{-lost:,}"] * bool(lost)
             assert cell.split() == figures
             whole += gained - lost
-        assert row[-1] == f"{whole:+,}"
+        assert row[-1] == (f"{whole:+,}" if whole else "0")
     burned = [row for row in tables(html, "Money")[1] if row[0] == "burned"]
     expected = Counter[str]()
     for line in node_lines(played):
