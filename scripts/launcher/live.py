@@ -21,13 +21,13 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
+from scripts.launcher.narrate import counted
 from scripts.launcher.plan import Plan
 from scripts.launcher.scene import STORY_LINES, Outcome, Scene, Stage, Tree, TreeNode
 
@@ -106,12 +106,7 @@ class LiveView:
         self._live.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._live.stop()
 
     def take(self, node: str, record: dict[str, Any]) -> None:
@@ -314,9 +309,9 @@ class _Brush:
             f"{len(scene.alive)} of {members} nodes run, {scene.connected} connected",
         ]
         if scene.transfers_waiting is not None:
-            parts.append(f"{scene.transfers_waiting} transfers wait")
+            parts.append(f"{counted(scene.transfers_waiting, 'transfer')} waiting")
         if scene.operations_pending is not None:
-            parts.append(f"{scene.operations_pending} operations pending")
+            parts.append(f"{counted(scene.operations_pending, 'operation')} pending")
         if scene.memory:
             parts.append(f"{sum(scene.memory.values()) // MIB:,} MiB")
         yield from self._flowed([Text(one) for one in parts], f" {self._marks.between} ", most=2)

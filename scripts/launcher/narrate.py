@@ -129,7 +129,7 @@ class Narrator:
         key, seconds = record["key"], record["wall_ms"] / 1000
         return (
             f"block {self._number(key)}: {record['node']} proved {self._place(key)} "
-            f"in {seconds:.1f} s on {_counted(record['threads'], 'thread')}"
+            f"in {seconds:.1f} s on {counted(record['threads'], 'thread')}"
         )
 
     def _tell_proof_recorded(self, record: dict[str, Any]) -> str:
@@ -196,5 +196,6 @@ class Narrator:
         return "the root" if level == self._root else f"merge {level}:{position}"
 
 
-def _counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str) -> str:
+    """A number of things in words: ``1 thread``, ``2 threads``."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
