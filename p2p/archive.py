@@ -11,7 +11,8 @@ operation, builds on it or proves it, the bytes must be here and be what the ope
   they opened.
 - A proof is verified against the statement that its record and the job's header make together, in a
   thread.
-- What was found valid is told once; nothing invalid is ever kept.
+- What was found valid is told once. Nothing invalid is kept, but of each prover and tree node one
+  forgery: it is evidence, and whoever reports it has to serve it.
 - In memory stays what blocks can still be built on or proven with: states of the last settled job
   and of open ones, blocks and proofs of open ones.
 - In the store stay all blocks, because whoever joins executes them from the first, and the proofs
@@ -41,9 +42,11 @@ from protocol.messages import (
     BlockContent,
     BlockReveal,
     JobHeader,
+    ProofEvidence,
     ProofRecord,
     SignedOperation,
     body_hash,
+    operation_is_signed,
 )
 from protocol.ports import (
     LeafContent,
@@ -114,6 +117,7 @@ class Archive:
         self._blocks: dict[JobId, ExecutedBlock] = {}
         self._executed: dict[BodyHash, ExecutedBlock] = {}
         self._proofs: dict[JobId, dict[TreeIndex, list[KnownProof]]] = {}
+        self._forged: dict[JobId, set[tuple[TreeIndex, Account]]] = {}
         self._queue: dict[JobId, JobHeader] = {}
         self._settled: JobId = NO_JOB
         self._life_ticks = life_ticks
@@ -148,6 +152,7 @@ class Archive:
             "proofs": Size(
                 sum(len(found) for places in self._proofs.values() for found in places.values())
             ),
+            "forgeries": Size(sum(map(len, self._forged.values()))),
             "jobs_to_execute": Size(len(self._queue)),
             "jobs_outdated": Size(len(self._outdated)),
         }
@@ -165,9 +170,13 @@ class Archive:
     def note(self, job: JobId, index: TreeIndex, proof: BodyHash) -> None:
         """A proof of an open job is ordered or known here: it is forgotten some time after the job.
 
-        The root's is not: light clients ask for it.
+        The root's is not: light clients ask for it, also when somebody passed it off as another's.
         """
-        if job in self._names and index != self._roots[job]:
+        if job not in self._names:
+            return
+        if index == self._roots[job]:
+            self._names[job].pop(proof, None)
+        else:
             self._names[job][proof] = None
 
     def close(self, job: JobId, height: Tick, *, is_settled: bool) -> None:
@@ -176,6 +185,7 @@ class Archive:
         """
         self._proofs.pop(job, None)
         self._blocks.pop(job, None)
+        self._forged.pop(job, None)
         self._outdated.append((height, tuple(self._names.pop(job, ()))))
         self._roots.pop(job, None)
         if is_settled:
@@ -260,7 +270,7 @@ class Archive:
     async def check(self, signed: SignedOperation, job: Job | None) -> Reason | None:
         """Whether the body of an operation is here and valid.
 
-        :param job: the job of a proof record.
+        :param job: the job of a proof record, or of one that is said to be forged.
         :returns: None, or why not.
         """
         operation = signed.operation
@@ -268,9 +278,11 @@ class Archive:
             content = operation.payload.content
             executed = await self._execute(content, (operation.sender,))
             return executed.reason if isinstance(executed, Refused) else None
-        assert isinstance(operation.payload, ProofRecord), "no other kind has a body"
         if job is None:
             return Reason.UNKNOWN_JOB
+        if isinstance(operation.payload, ProofEvidence):
+            return await self._check_evidence(operation.sender, operation.payload, job)
+        assert isinstance(operation.payload, ProofRecord), "no other kind has a body"
         return await self._check_proof(operation.sender, operation.payload, job)
 
     async def _check_proof(self, prover: Account, record: ProofRecord, job: Job) -> Reason | None:
@@ -282,11 +294,38 @@ class Archive:
             return Reason.BODY_MISSING
         fault = await self._offload(lambda: self._backend.verify(statement, proof))
         if fault is not None:
+            self._keep_forgery(prover, record, proof)
             return Reason.INVALID_PROOF
         if record.job in self._proofs:
             self._store.put_body(record.proof, proof)
             self._keep_proof(KnownProof(prover, record))
         return None
+
+    async def _check_evidence(
+        self, reporter: Account, evidence: ProofEvidence, job: Job
+    ) -> Reason | None:
+        """None when the bytes are here and do not prove what was signed."""
+        if not operation_is_signed(self._network_id, evidence.signed):
+            return Reason.BAD_SIGNATURE
+        statement = statement_of(evidence.sender, evidence.record, job)
+        if isinstance(statement, Reason):
+            return Reason.NOT_EVIDENCE
+        holders = (reporter, evidence.sender)
+        proof = await self.fetch(evidence.record.proof, self._backend.proof_bytes, holders)
+        if proof is None:
+            return Reason.BODY_MISSING
+        fault = await self._offload(lambda: self._backend.verify(statement, proof))
+        return Reason.NOT_EVIDENCE if fault is None else None
+
+    def _keep_forgery(self, prover: Account, record: ProofRecord, proof: bytes) -> None:
+        if record.job not in self._proofs:
+            return
+        forged = self._forged.setdefault(record.job, set())
+        if (record.index, prover) not in forged:
+            forged.add((record.index, prover))
+            if self._store.body(record.proof) is None:
+                self._store.put_body(record.proof, proof)
+                self._names[record.job][record.proof] = None
 
     def _keep_proof(self, proof: KnownProof) -> None:
         known = self._proofs[proof.record.job].setdefault(proof.record.index, [])

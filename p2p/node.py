@@ -85,6 +85,7 @@ from protocol.messages import (
     CertifiedBlock,
     LogBlock,
     Payload,
+    ProofEvidence,
     ProofRecord,
     SignedBid,
     SignedOperation,
@@ -499,7 +500,8 @@ class Node:
         """Fetch and check a body, then tell the replica."""
         payload = signed.operation.payload
         async with self._checks:
-            job = self.machine.jobs.get(payload.job) if isinstance(payload, ProofRecord) else None
+            record = payload.record if isinstance(payload, ProofEvidence) else payload
+            job = self.machine.jobs.get(record.job) if isinstance(record, ProofRecord) else None
             fault = await self._archive.check(signed, job)
         now_ms = self._parts.clock.now_ms()
         if isinstance(payload, ProofRecord) and fault is None:

@@ -192,7 +192,17 @@ class Machine:
     def earliest(
         self, operation: Operation, ordered: Sequence[tuple[Tick, Operation]]
     ) -> Tick | None:
-        """First tick at which ordering the operation can have effect; see ``Rule.earliest``."""
+        """First tick at which ordering the operation can have effect; see ``Rule.earliest``.
+
+        A forgery is reported once: more evidence of it would only cost its reporters their fees.
+        """
+        payload = operation.payload
+        if isinstance(payload, ProofEvidence):
+            reported = (one.payload for _, one in ordered if isinstance(one.payload, ProofEvidence))
+            is_moot = self.is_punished(payload) or any(
+                forgery(one) == forgery(payload) for one in reported
+            )
+            return None if is_moot else Tick(0)
         for rule in (self.sequencing, self.proving):
             if isinstance(operation.payload, rule.handles):
                 return rule.earliest(operation.sender, operation.payload, ordered)
@@ -216,6 +226,10 @@ class Machine:
     def _worth(self, sequencer: Account) -> Amount:
         stake = self.ledger.holds(sequencer_stake(sequencer))
         return Amount(stake + self.genesis.network.mev)
+
+    def is_punished(self, evidence: ProofEvidence) -> bool:
+        """Whether the forgery of this tree node by this prover was punished already."""
+        return forgery(evidence) in self._forgeries
 
     def invariants(self) -> Iterator[str]:
         """A sentence for each property that does not hold; nothing when all is well."""
@@ -422,7 +436,7 @@ class Machine:
     ) -> None:
         """That the bytes do not prove the record was a condition of voting."""
         offender, record = evidence.sender, evidence.record
-        fault = (offender, record.job, record.index)
+        fault = forgery(evidence)
         if self.proving.job(record.job) is None:
             raise Refused(Reason.EVIDENCE_TOO_OLD)
         if fault in self._forgeries:
@@ -507,6 +521,11 @@ class Machine:
         self.ledger.move(Moved(VAULT, purse, job.header.fees, Cause.PROVEN_FEES, job.id))
         self.ledger.move(Moved(TREASURY, purse, reward, Cause.BLOCK_REWARD, job.id))
         return self.ledger.holds(purse)
+
+
+def forgery(evidence: ProofEvidence) -> tuple[Account, JobId, TreeIndex]:
+    """Who is said to have forged a proof of what: one fault, however many forgeries there were."""
+    return evidence.sender, evidence.record.job, evidence.record.index
 
 
 def equivocation(

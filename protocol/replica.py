@@ -12,7 +12,7 @@ without I/O; the shell (``p2p.node``) feeds events in one at a time and runs the
 - *Execution follows finality:* the machine applies finalised blocks only.
 - *Ordered means available and valid:* an operation with a body (a reveal, a proof record) is
   proposed only after its body was held and found valid in an earlier slot, and voted for only when
-  it was found valid here.
+  it was found valid here. Evidence of a forgery is valid when its bytes are not.
 - A header's state digest must equal our own after the same block, or it gets no vote. A *notarised*
   block that disagrees means that this replica, or more than two thirds of the log stake, is wrong:
   the replica halts and says so.
@@ -49,7 +49,7 @@ from protocol.happenings import (
     TimePassed,
     VoteHeard,
 )
-from protocol.machine import FinalBlock, Machine
+from protocol.machine import FinalBlock, Machine, forgery
 from protocol.messages import (
     LOG_BLOCK_BYTES_MAX,
     BlockCommitment,
@@ -59,6 +59,7 @@ from protocol.messages import (
     LogBlock,
     Operation,
     Payload,
+    ProofEvidence,
     ProofRecord,
     SignedOperation,
     SignedVote,
@@ -112,7 +113,7 @@ effort.
 DIGESTS_KEPT: Final = 1_024
 """State digests kept, in heights below the last final one: what a late header may refer to."""
 
-BODY_KINDS: Final = (BlockReveal, ProofRecord)
+BODY_KINDS: Final = (BlockReveal, ProofRecord, ProofEvidence)
 """Payloads that count only with bytes that travel by request."""
 
 
@@ -262,7 +263,7 @@ class Replica:
             case Submitted(payload):
                 yield from self._submit(payload, now_ms)
             case _:
-                yield from self._on_body(happening.operation, happening.fault)
+                yield from self._on_body(happening.operation, happening.fault, now_ms)
 
     # --- what others say ---
 
@@ -334,7 +335,11 @@ class Replica:
     def _forget_outdated(self) -> None:
         height = Tick(self.final_height + 1)
         for identity, pending in tuple(self._pending.items()):
-            if pending.signed.operation.valid_until < height:
+            operation = pending.signed.operation
+            is_moot = isinstance(operation.payload, ProofEvidence) and self.machine.is_punished(
+                operation.payload
+            )
+            if is_moot or operation.valid_until < height:
                 del self._pending[identity]
         for identity, until in tuple(self._valid_bodies.items()):
             if until < height:
@@ -508,7 +513,9 @@ class Replica:
             return True
         return self.machine.proving.may_deliver(payload.job, payload.index, operation.sender)
 
-    def _on_body(self, identity: OperationHash, fault: Reason | None) -> Iterator[Effect]:
+    def _on_body(
+        self, identity: OperationHash, fault: Reason | None, now_ms: Milliseconds
+    ) -> Iterator[Effect]:
         pending = self._pending.get(identity)
         if pending is None:
             return
@@ -519,6 +526,26 @@ class Replica:
         else:
             del self._pending[identity]
             yield Rejected(fault, _body_of(operation).hex(), "body", operation.sender)
+            if fault is Reason.INVALID_PROOF and not pending.is_own:
+                yield from self._accuse(pending.signed, now_ms)
+
+    def _accuse(self, forged: SignedOperation, now_ms: Milliseconds) -> Iterator[Effect]:
+        """Report a record whose bytes prove nothing, unless that is under way."""
+        operation = forged.operation
+        assert isinstance(operation.payload, ProofRecord), "no other kind has a proof"
+        evidence = ProofEvidence(
+            operation.sender,
+            operation.nonce,
+            operation.valid_until,
+            operation.payload,
+            forged.signature,
+        )
+        waiting = (one.signed.operation.payload for one in self._pending.values())
+        is_reported = any(
+            isinstance(one, ProofEvidence) and forgery(one) == forgery(evidence) for one in waiting
+        )
+        if not is_reported and not self.machine.is_punished(evidence):
+            yield from self._submit(evidence, now_ms)
 
     def _repeat(self) -> Iterator[Effect]:
         """Gossip our own operations again that have waited for long."""
@@ -567,6 +594,8 @@ def _body_of(operation: Operation) -> BodyHash:
     payload = operation.payload
     if isinstance(payload, ProofRecord):
         return payload.proof
+    if isinstance(payload, ProofEvidence):
+        return payload.record.proof
     assert isinstance(payload, BlockReveal), "no other kind has a body"
     return payload.content.body
 

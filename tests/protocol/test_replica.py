@@ -27,6 +27,7 @@ from protocol.happenings import (
     TimePassed,
     VoteHeard,
 )
+from protocol.machine import forgery
 from protocol.messages import (
     LOG_BLOCK_BYTES_MAX,
     NO_JOB,
@@ -40,6 +41,7 @@ from protocol.messages import (
     LogBlock,
     Operation,
     Payload,
+    ProofEvidence,
     ProofRecord,
     SignedOperation,
     SignedVote,
@@ -47,6 +49,7 @@ from protocol.messages import (
     VoteEvidence,
     block_hash,
     operation_hash,
+    operation_is_signed,
     operations_digest,
     sign_header,
     sign_operation,
@@ -336,7 +339,76 @@ def test_of_one_signer_one_proof_of_a_tree_node_is_fetched_at_a_time(
     invalid = BodyChecked(operation_hash(first.operation), Reason.INVALID_PROOF, story.now)
     story.take(invalid)
     story.hear(story.signed(intent()))
-    assert [one.signed for one in story.of(CheckBody)] == [first, second]
+    asked = [one.signed for one in story.of(CheckBody)]
+    assert [one for one in asked if isinstance(one.operation.payload, ProofRecord)] == [
+        first,
+        second,
+    ]
+
+
+def accusations(story: Story) -> list[ProofEvidence]:
+    """The evidence of forgeries that was gossiped."""
+    told = [
+        decode(SignedOperation, one.payload, size_max=OPERATION_BYTES_MAX)
+        for one in story.of(Publish)
+        if one.topic is Topic.OPERATIONS
+    ]
+    return [one.operation.payload for one in told]
+
+
+def found_forged(story: Story, signed: SignedOperation) -> None:
+    story.hear(signed)
+    story.take(BodyChecked(operation_hash(signed.operation), Reason.INVALID_PROOF, story.now))
+
+
+def test_a_forgery_is_reported_once_with_what_its_forger_signed() -> None:
+    story = Story()
+    signed = story.signed(proof(1))
+    found_forged(story, signed)
+    (evidence,) = accusations(story)
+    assert evidence.signed == signed
+    assert operation_is_signed(story.network, evidence.signed)
+    (asked,) = story.of(CheckBody)
+    assert asked.signed.operation.payload == evidence
+    found_forged(story, story.signed(proof(2)))
+    assert accusations(story) == [evidence]
+    elsewhere = replace(proof(3), index=TreeIndex(Count(0), Count(1)))
+    found_forged(story, story.signed(elsewhere))
+    assert [one.record for one in accusations(story)] == [proof(1), elsewhere]
+
+
+def test_evidence_without_its_bytes_or_of_no_forgery_is_dropped() -> None:
+    for fault in (Reason.BODY_MISSING, Reason.NOT_EVIDENCE):
+        story = Story()
+        found_forged(story, story.signed(proof(1)))
+        (asked,) = story.of(CheckBody)
+        effects = story.take(BodyChecked(operation_hash(asked.signed.operation), fault, story.now))
+        blamed = actor(FIRST).account
+        assert effects == (Rejected(fault, "01" * 32, "body", blamed),)
+        assert not story.replica.pending()
+
+
+def test_what_is_punished_already_is_not_reported_and_forgotten() -> None:
+    story = Story()
+    found_forged(story, story.signed(proof(1)))
+    (evidence,) = accusations(story)
+    story.replica.machine._forgeries[forgery(evidence)] = None
+    found_forged(story, story.signed(proof(2)))
+    assert accusations(story) == [evidence]
+    assert len(story.replica.pending()) == 1
+    story.hear(story.signed(intent()))
+    story.slots(4)
+    assert not story.replica.pending()
+
+
+def test_a_node_does_not_report_its_own_bad_proof() -> None:
+    story = Story()
+    story.take(Submitted(proof(1), story.now))
+    (own,) = story.replica.pending()
+    effects = story.take(
+        BodyChecked(operation_hash(own.operation), Reason.INVALID_PROOF, story.now)
+    )
+    assert [type(one) for one in effects] == [Rejected]
 
 
 def test_an_operation_is_taken_once_and_not_without_end() -> None:
@@ -439,9 +511,41 @@ def forged(pair: Pair) -> SignedOperation:
     return replace(signed, signature=pair.signed(intent(2)).signature)
 
 
+def evidence(pair: Pair) -> ProofEvidence:
+    """What proves that a prover signed a record whose bytes are bad."""
+    forged = pair.signed(proof(1))
+    operation = forged.operation
+    assert isinstance(operation.payload, ProofRecord)
+    return ProofEvidence(
+        operation.sender,
+        operation.nonce,
+        operation.valid_until,
+        operation.payload,
+        forged.signature,
+    )
+
+
 def test_a_proposal_whose_bodies_are_valid_gets_our_vote() -> None:
     pair = Pair()
     assert pair.votes_for(checked(pair, pair.signed(reveal(1))))
+
+
+@pytest.mark.parametrize("is_twice", [False, True])
+def test_one_forgery_is_ordered_once(is_twice: bool) -> None:
+    pair = Pair()
+    reports = [pair.signed(evidence(pair), who=who) for who in (FIRST, SECOND)]
+    assert pair.votes_for(checked(pair, *reports[: 1 + is_twice])) is not is_twice
+    refused = [one.reason for one in pair.of(Rejected)]
+    assert refused == ([Reason.TOO_EARLY] if is_twice else [])
+
+
+def test_a_forgery_that_was_punished_is_not_ordered_again() -> None:
+    pair = Pair()
+    report = pair.signed(evidence(pair))
+    block = checked(pair, report)
+    assert isinstance(report.operation.payload, ProofEvidence)
+    pair.replica.machine._forgeries[forgery(report.operation.payload)] = None
+    assert not pair.votes_for(block)
 
 
 @pytest.mark.parametrize(
@@ -463,6 +567,13 @@ def test_a_proposal_whose_bodies_are_valid_gets_our_vote() -> None:
             Reason.TOO_MANY_BODIES,
         ),
         (lambda pair: checked(pair, pair.signed(proof())), Reason.TOO_EARLY),
+        (lambda pair: pair.proposal(pair.signed(evidence(pair))), Reason.BODY_MISSING),
+        (
+            lambda pair: checked(
+                pair, pair.signed(evidence(pair)), pair.signed(evidence(pair), who=SECOND)
+            ),
+            Reason.TOO_MANY_BODIES,
+        ),
     ],
     ids=[
         "state",
@@ -475,6 +586,8 @@ def test_a_proposal_whose_bodies_are_valid_gets_our_vote() -> None:
         "valid too long",
         "too many bodies",
         "no right",
+        "evidence without its bytes",
+        "too much evidence",
     ],
 )
 def test_a_proposal_with_something_wrong_gets_no_vote_and_its_proposer_is_named(

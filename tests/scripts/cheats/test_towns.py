@@ -35,7 +35,7 @@ STORIES = [
     ("late", "prover-1", {"RIGHT_MISSED"}),
     ("withhold", "prover-3", {"BODY_MISSING", "RIGHT_MISSED"}),
     ("neglect", "prover-3", {"RIGHT_MISSED"}),
-    ("forge", "prover-2:identity", {"INVALID_PROOF"}),
+    ("forge", "prover-2:identity", {"INVALID_PROOF", "INVALID_PROOF_PUNISHED"}),
     ("early", "validator-1", {"TOO_EARLY", "EXPIRED"}),
     ("equivocate", "validator-3", {"EQUIVOCATION_PUNISHED"}),
     ("no-reveal", "validator-1", {"NOT_REVEALED"}),
