@@ -10,6 +10,7 @@ from protocol.events import (
     Assigned,
     IntentRegistered,
     JobOpened,
+    JobSettled,
     OperationAccepted,
     OperationRefused,
     PoolMember,
@@ -18,7 +19,7 @@ from protocol.events import (
     TakenOver,
 )
 from protocol.ledger import Moved
-from protocol.messages import Intent, Operation, ProofRecord, operation_hash
+from protocol.messages import Intent, Operation, ProofRecord, UncleClaim, operation_hash
 from protocol.params import parse_settings
 from protocol.proving.elected import Elected
 from protocol.types import Account, JobId, TreeIndex
@@ -121,6 +122,23 @@ class Case:
         return [
             one.event for one in self.happened if one.step is step and isinstance(one.event, Moved)
         ]
+
+    @property
+    def settled(self) -> LogStep | None:
+        """The log block that settled the job, if one did."""
+        steps = (one.step for one in self._of_job if isinstance(one.event, JobSettled))
+        return next(steps, None)
+
+    def claim_of(self, account: bytes) -> LogStep | None:
+        """The log block in which an account's uncle claim for the tree node took effect."""
+        claims = (
+            one.step
+            for one in self.happened
+            if isinstance(one.event, OperationAccepted)
+            and one.event.sender == account
+            and isinstance(self.operation(one.event).payload, UncleClaim)
+        )
+        return next(claims, None)
 
     def live_intents(self, step: LogStep) -> dict[Account, LiveIntent]:
         """The last intent of each prover before a log block's operations, if it is still good."""

@@ -7,6 +7,7 @@ what the replay did, so a run under another rule has no such lines, and never a 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from protocol.events import PoolMember, ProofPassedOver, ProofRecorded, RightMissed, TakenOver
@@ -131,34 +132,75 @@ def _lots(step: LogStep, entered: list[Operation]) -> Iterator[tuple[bytes, byte
             yield drawn, one.sender
 
 
-def why_this_pay(case: Case, step: LogStep) -> Iterator[str]:
-    """What the tree node is worth, and what part of it was earned."""
-    moves = case.moves(step)
-    if case.parameters is None or not moves:
-        return
-    header, parameters = case.entry.header, case.parameters
+@dataclass(frozen=True, slots=True)
+class _Worth:
+    """What a tree node is worth in a settlement: ``share`` less ``kept``, by work."""
+
+    income: int
+    share: int
+    kept: int
+    work: int
+    whole: int
+
+    @property
+    def amount(self) -> int:
+        return (self.share - self.kept) * self.work // self.whole
+
+
+def _worth(case: Case, step: LogStep) -> _Worth:
     moved = [one for one in step.events if isinstance(one, Moved) and one.job == case.entry.job]
     income = sum(one.amount for one in moved if one.target.kind is PocketKind.ESCROW)
     kept = sum(one.amount for one in moved if one.target.kind is PocketKind.UNCLE_RESERVE)
-    share = income * header.fee_split // FULL_SHARE
-    leaf, merge = parameters.leaf_work, parameters.merge_work
-    whole = leaf * case.leaves + merge * (case.leaves - 1)
-    work = merge if case.index.level else leaf
-    worth = (share - kept) * work // whole
-    part = list(_part(case, step, worth, moves))
-    moved_here = sum(one.amount for one in moves)
-    if moved_here != worth and not (part and moved_here < worth):
-        return
-    split = percent(header.fee_split)
-    yield f"provers' share of the block: {income:,} x {split} = {share:,}, rounded down"
-    if kept:
-        yield f"kept of it for uncle claims: {kept:,}"
-    yield (
-        f"work of {case.place()}: {work} of {whole} "
-        f"({case.leaves} x {leaf} + {case.leaves - 1} x {merge})"
+    leaf, merge = case.parameters.leaf_work, case.parameters.merge_work
+    return _Worth(
+        income=income,
+        share=income * case.entry.header.fee_split // FULL_SHARE,
+        kept=kept,
+        work=merge if case.index.level else leaf,
+        whole=leaf * case.leaves + merge * (case.leaves - 1),
     )
-    yield f"worth: {share - kept:,} x {work} / {whole} = {worth:,}, rounded down"
+
+
+def why_this_pay(case: Case, step: LogStep) -> Iterator[str]:
+    """What the tree node is worth, and what part of it was earned."""
+    moves = case.moves(step)
+    is_settled = case.settled is step
+    if case.parameters is None or not moves or not is_settled:
+        return
+    worth = _worth(case, step)
+    part = list(_part(case, step, worth.amount, moves))
+    moved_here = sum(one.amount for one in moves)
+    if moved_here != worth.amount and not (part and moved_here < worth.amount):
+        return
+    split, leaves = percent(case.entry.header.fee_split), case.leaves
+    leaf, merge = case.parameters.leaf_work, case.parameters.merge_work
+    yield f"provers' share of the block: {worth.income:,} x {split} = {worth.share:,}, rounded down"
+    if worth.kept:
+        yield f"kept of it for uncle claims: {worth.kept:,}"
+    yield (
+        f"work of {case.place()}: {worth.work} of {worth.whole} "
+        f"({leaves} x {leaf} + {leaves - 1} x {merge})"
+    )
+    rest = f"{worth.share - worth.kept:,} x {worth.work} / {worth.whole}"
+    yield f"worth: {rest} = {worth.amount:,}, rounded down"
     yield from part
+
+
+def why_uncle_pay(case: Case, event: Moved) -> Iterator[str]:
+    """How much of its worth an uncle claim was paid, where the reserve sufficed."""
+    claim, settled = case.claim_of(event.target.owner), case.settled
+    if case.parameters is None or claim is None or settled is None:
+        return
+    bps, ticks = case.parameters.uncle_bps, case.parameters.uncle_ticks
+    worth = _worth(case, settled).amount
+    late = max(0, claim.moment.tick - settled.moment.tick)
+    left = max(0, ticks - late)
+    if event.amount == worth * bps * left // (FULL_SHARE * ticks):
+        yield f"claimed at tick {claim.moment.tick}, {late} after settlement"
+        yield (
+            f"worth {worth:,} x {percent(bps)} x ({ticks} - {late}) / {ticks} = {event.amount:,}, "
+            "rounded down"
+        )
 
 
 def _part(case: Case, step: LogStep, worth: int, moves: list[Moved]) -> Iterator[str]:

@@ -10,27 +10,22 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, Final
 
 from protocol.errors import Reason
 from protocol.events import (
     Assigned,
-    Awarded,
-    BackupTaken,
     BlockSealed,
-    InvalidProofPunished,
     JobOpened,
-    JobProven,
     JobSettled,
     JobVoided,
     LeaderElected,
     OperationAccepted,
     OperationRefused,
-    ProofPassedOver,
     ProofRecorded,
     RightMissed,
     RightOpened,
-    RoundOpened,
     TakenOver,
     WindowStarted,
 )
@@ -48,11 +43,33 @@ from scripts.explain.reasons import (
     why_this_heir,
     why_this_pay,
     why_this_proof,
+    why_uncle_pay,
 )
 from scripts.records import plain
 
 _PAY: Final = "_PAY"
 """How names of causes end by which somebody is paid for proving."""
+
+
+_SENTENCES: Final[Mapping[str, str]] = {
+    "Awarded": "{sequencer} promises the block to {prover}: price {price}, bond {bond} are locked.",
+    "BackupOpened": "Anybody may bring a whole proven block before tick {closes}.",
+    "BackupTaken": "The whole block came with its proof, by {prover}.",
+    "InvalidProofPunished": "{offender} is punished: the bytes behind a record that it signed do "
+    "not prove it, as {reporter} showed.",
+    "JobProven": "The root is recorded: the job is proven.",
+    "JobSettled": "The job is settled.",
+    "ProofOffered": "{prover} offers a proof, for the owner of the merge above to take.",
+    "ProofPassedOver": "The proof of {prover} lost the draw.",
+    "ProverAcquitted": "{prover} keeps its stake: {why}.",
+    "ProverSlashed": "{prover} lost stake because it failed the job.",
+    "RoundOpened": "Round {round} opens: it takes commitments before tick {closes}.",
+    "RunnerUpElected": "{sequencer} may reveal, too: it is next best in round {round}.",
+    "SlashPending": "{prover} failed the job: {penalty} of its stake are at risk until tick "
+    "{decided}, unless it shows by tick {grace_ends} what it missed.",
+    "UncleClaimed": "{prover} shows that it proved it, too: an uncle claim.",
+}
+"""Kinds of event that one sentence tells, by the names of their classes and fields."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,28 +109,35 @@ def explain(log: PublicLog, entry: JobEntry, index: TreeIndex) -> Explanation:
 
 
 def _steps(case: Case, one: Happened) -> Iterator[Step]:
-    return _TELLERS.get(type(one.event), _tell_unknown)(case, one, one.event)
+    return _TELLERS.get(type(one.event), _tell_plain)(case, one, one.event)
 
 
-def _tell_unknown(case: Case, one: Happened, event: Any) -> Iterator[Step]:
-    """By name and fields: the log may hold more than this file knows."""
+def _tell_plain(case: Case, one: Happened, event: Any) -> Iterator[Step]:
+    """A kind of one sentence; one that is not known here by its name and fields."""
+    kind = type(event).__name__
     values = {each.name: getattr(event, each.name) for each in dataclasses.fields(event)}
+    words = {name: _word(case, value) for name, value in values.items()}
     told = ", ".join(
-        f"{name.replace('_', ' ')} {case.name(value) if isinstance(value, bytes) else plain(value)}"
-        for name, value in values.items()
+        f"{name.replace('_', ' ')} {word}"
+        for name, word in words.items()
         if name not in ("job", "index")
     )
-    kind = type(event).__name__
+    sentence = f"{kind}: {told}." if told else f"{kind}."
+    if kind in _SENTENCES:
+        sentence = _SENTENCES[kind].format(**words)
     fields = {name: plain(value) for name, value in values.items()}
-    yield Step(kind, one.step, f"{kind}: {told}." if told else f"{kind}.", fields=fields)
+    yield Step(kind, one.step, sentence, fields=fields)
+
+
+def _word(case: Case, value: Any) -> str:
+    if isinstance(value, bytes) or value is None:
+        return case.name(value)
+    if isinstance(value, Enum):
+        return str(value.value)
+    return f"{value:,}" if type(value) is int else str(plain(value))
 
 
 # --- before the job ---
-
-
-def _tell_round_opened(_case: Case, one: Happened, event: RoundOpened) -> Iterator[Step]:
-    sentence = f"Round {event.round} opens: it takes commitments before tick {event.closes}."
-    yield Step("RoundOpened", one.step, sentence, fields={"closes": event.closes})
 
 
 def _tell_leader(case: Case, one: Happened, event: LeaderElected) -> Iterator[Step]:
@@ -122,16 +146,6 @@ def _tell_leader(case: Case, one: Happened, event: LeaderElected) -> Iterator[St
         sentence += f" The pool freezes: {counted(len(case.pool), 'prover')} with a live intent."
     fields = {"round": event.round, "leader": event.leader.hex(), "pool": plain(case.pool)}
     yield Step("LeaderElected", one.step, sentence, details, fields)
-
-
-def _tell_awarded(case: Case, one: Happened, event: Awarded) -> Iterator[Step]:
-    yield Step(
-        "Awarded",
-        one.step,
-        f"{case.name(event.sequencer)} promises the block to {case.name(event.prover)}: price "
-        f"{event.price:,} and bond {event.bond:,} are locked.",
-        fields={"prover": event.prover.hex(), "price": event.price, "bond": event.bond},
-    )
 
 
 def _tell_sealed(case: Case, one: Happened, event: BlockSealed) -> Iterator[Step]:
@@ -294,36 +308,7 @@ def _tell_recorded(case: Case, one: Happened, event: ProofRecorded) -> Iterator[
     )
 
 
-def _tell_passed_over(case: Case, one: Happened, event: ProofPassedOver) -> Iterator[Step]:
-    sentence = f"The proof of {case.name(event.prover)} lost the draw."
-    fields = {"prover": event.prover.hex(), "claim": event.claim.hex()}
-    yield Step("ProofPassedOver", one.step, sentence, fields=fields)
-
-
-def _tell_forgery(case: Case, one: Happened, event: InvalidProofPunished) -> Iterator[Step]:
-    yield Step(
-        "InvalidProofPunished",
-        one.step,
-        f"{case.name(event.offender)} is punished: the bytes behind a record that it signed do "
-        f"not prove it, as {case.name(event.reporter)} showed.",
-        fields={"offender": event.offender.hex(), "reporter": event.reporter.hex()},
-    )
-
-
 # --- the end of the job ---
-
-
-def _tell_backup_taken(case: Case, one: Happened, event: BackupTaken) -> Iterator[Step]:
-    sentence = f"The whole block came with its proof, by {case.name(event.prover)}."
-    yield Step("BackupTaken", one.step, sentence, fields={"prover": event.prover.hex()})
-
-
-def _tell_proven(_case: Case, one: Happened, _event: JobProven) -> Iterator[Step]:
-    yield Step("JobProven", one.step, "The root is recorded: the job is proven.")
-
-
-def _tell_settled(_case: Case, one: Happened, _event: JobSettled) -> Iterator[Step]:
-    yield Step("JobSettled", one.step, "The job is settled.")
 
 
 def _tell_voided(case: Case, one: Happened, event: JobVoided) -> Iterator[Step]:
@@ -341,7 +326,7 @@ def _tell_moved(case: Case, one: Happened, event: Moved) -> Iterator[Step]:
         "Moved",
         one.step,
         f"{event.amount:,} to {to}: {event.cause.value}.",
-        tuple(why_this_pay(case, one.step)) if is_first else (),
+        (*why_uncle_pay(case, event), *(why_this_pay(case, one.step) if is_first else ())),
         {"cause": event.cause.name, "amount": event.amount, "target": plain(event.target)},
     )
 
@@ -377,9 +362,7 @@ def _outcome(case: Case) -> str:
 
 
 _TELLERS: Final[Mapping[type, Callable[[Case, Happened, Any], Iterator[Step]]]] = {
-    RoundOpened: _tell_round_opened,
     LeaderElected: _tell_leader,
-    Awarded: _tell_awarded,
     BlockSealed: _tell_sealed,
     JobOpened: _tell_opened,
     Assigned: _tell_assigned,
@@ -390,11 +373,6 @@ _TELLERS: Final[Mapping[type, Callable[[Case, Happened, Any], Iterator[Step]]]] 
     OperationAccepted: _tell_accepted,
     OperationRefused: _tell_refused,
     ProofRecorded: _tell_recorded,
-    ProofPassedOver: _tell_passed_over,
-    InvalidProofPunished: _tell_forgery,
-    BackupTaken: _tell_backup_taken,
-    JobProven: _tell_proven,
-    JobSettled: _tell_settled,
     JobVoided: _tell_voided,
     Moved: _tell_moved,
 }
