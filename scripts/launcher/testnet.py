@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import trio
 
+from p2p.registry import ungrouped
 from protocol.params import format_genesis
 from scripts.cheats.node import cheats_of
 from scripts.configuration import save_configuration, save_identity
@@ -123,7 +124,7 @@ async def run_testnet(order: Order, view: View) -> Verdict:
         faults = [f"{one.who}@{one.event}" for one in order.faults]
         _note(run, "Launched", faults=faults, restart_s=order.restart_s)
         try:
-            async with trio.open_nursery() as nursery:
+            async with ungrouped(), trio.open_nursery() as nursery:
                 nursery.start_soon(_stop_on_signal, run, nursery.cancel_scope)
                 await _start(run)
                 await _watch(run, nursery)
