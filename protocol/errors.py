@@ -46,7 +46,8 @@ class Reason(Enum):
     # sequencing
     WRONG_ROUND = "the round is over, not open yet, or in another phase"
     ALREADY_COMMITTED = "the sequencer has already committed to this round"
-    NOT_THE_LEADER = "somebody else leads the round"
+    BOND_NOT_COVERED = "the sequencer's free stake does not cover the bond of another block"
+    NOT_THE_LEADER = "the sender was not elected in this round"
     ALREADY_REVEALED = "the round's block is sealed already"
     WRONG_REVEAL = "the reveal does not match the commitment"
     WRONG_PARENT = "the block does not build on the head of the rollup"

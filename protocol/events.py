@@ -61,9 +61,7 @@ class RoundOpened:
 
 @dataclass(frozen=True, slots=True)
 class LeaderElected:
-    """The best score of the round; the leader must reveal before ``reveal_ends``, and nobody
-    else may.
-    """
+    """The best score of the round; the leader must reveal before ``reveal_ends``."""
 
     round: Round
     leader: Account
@@ -73,8 +71,19 @@ class LeaderElected:
 
 
 @dataclass(frozen=True, slots=True)
+class RunnerUpElected:
+    """A next best score of the round, in their order: it may reveal, too, and its block counts
+    where no better one of the round is proven.
+    """
+
+    round: Round
+    sequencer: Account
+    fee_split: BasisPoints
+
+
+@dataclass(frozen=True, slots=True)
 class BlockSealed:
-    """The leader revealed: content and terms of the rollup block are fixed."""
+    """An elected sequencer revealed: content and terms of the rollup block are fixed."""
 
     round: Round
     sequencer: Account
@@ -85,16 +94,27 @@ class Skip(Enum):
 
     NOT_REVEALED = "the leader did not reveal in time"
     NOT_COMMITTED = "no prover was committed to the leader's block in time"
-    PARENT_FELL = "the block that the leader built on fell"
+    PARENT_FELL = "the block that the round built on fell"
 
 
 @dataclass(frozen=True, slots=True)
 class RoundSkipped:
-    """The leader's block does not count; the next round builds on the same head."""
+    """No block of the round counts; the next one builds on what is left.
+
+    ``leader``: None when nobody was elected yet.
+    """
 
     round: Round
-    leader: Account
+    leader: Account | None
     why: Skip
+
+
+@dataclass(frozen=True, slots=True)
+class BackupOpened:
+    """Anybody may bring a whole proven block until ``closes`` (exclusive)."""
+
+    round: Round
+    closes: Tick
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,8 +286,10 @@ Event: TypeAlias = (
     | Moved
     | RoundOpened
     | LeaderElected
+    | RunnerUpElected
     | BlockSealed
     | RoundSkipped
+    | BackupOpened
     | JobOpened
     | Assigned
     | RightOpened

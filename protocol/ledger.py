@@ -128,6 +128,7 @@ class Cause(Enum):
     BOND_LOCKED = "pledge of a sequencer that its block will be proven"
     BOND_RETURNED = "pledge of a sequencer whose block was proven, or fell without its fault"
     VOID_PAY = "pay for a recorded tree node of a void job, from the bond of the block that failed"
+    ORPHAN_PAY = "part of a lost pledge, to a sequencer whose block fell with the one that failed"
     BOND_LOST = "what is left of the pledge for a block that was not proven in time"
     BACKUP_PAY = "fees of a backup block, to whoever proved it"
     AWARD_BOND = "pledge of a prover that won an award"

@@ -309,7 +309,7 @@ class Machine:
             open_job=lambda header, pool: self._open_job(frame, header, pool),
             job_is_proven=self._job_is_proven,
             void_job=lambda job: self._void_job(frame, job, because=job),
-            settle_backup=lambda header, prover: self._settle_backup(frame, header, prover),
+            settle_backup=lambda *backup: self._settle_backup(frame, *backup),
             mev=self.genesis.network.mev,
             pool=lambda: self.proving.pool(frame),
             latest=lambda job: self.proving.latest(job, moment.tick),
@@ -502,14 +502,18 @@ class Machine:
                 if rival.parent == job.parent:
                     self._void_job(frame, rival.id, because=job.id)
 
-    def _settle_backup(self, frame: Frame, header: JobHeader, prover: Account) -> None:
+    def _settle_backup(
+        self, frame: Frame, header: JobHeader, prover: Account, identity: OperationHash
+    ) -> None:
         """A block that came with its proof: opened, proven and settled at once."""
         job = Job(job_id(header), header, frame.moment.tick, is_proven=True)
         self._emit(JobOpened(job.id, header, ()))
         self._emit(BackupTaken(job.id, prover))
         self._emit(JobProven(job.id))
         income = self._fund(job)
-        self.ledger.move(Moved(escrow(job.id), balance(prover), income, Cause.BACKUP_PAY, job.id))
+        self.ledger.move(
+            Moved(escrow(job.id), balance(prover), income, Cause.BACKUP_PAY, job.id, identity)
+        )
         self.settled_head = job.id
         self.sequencing.on_job_closed(frame, job, settled=True)
         self._emit(JobSettled(job.id))

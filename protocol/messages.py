@@ -20,6 +20,7 @@ from protocol import signing
 from protocol.codec import decode, encode
 from protocol.signing import Domain, digest
 from protocol.types import (
+    FULL_SHARE,
     Account,
     Amount,
     BasisPoints,
@@ -64,6 +65,10 @@ BODY_BYTES_MAX: Final = 4_000_000
 
 NO_JOB: Final = JobId(bytes(32))
 """Stands for the genesis where a job's parent is named."""
+
+
+NO_POOL: Final = Digest(digest(b"provnet/pool/1"))
+"""Digest of a pool without provers."""
 
 
 # --- transfers and block bodies ---
@@ -456,6 +461,19 @@ class JobHeader:
 
 
 # --- identities and signatures ---
+
+
+def backup_header(network: NetworkId, sender: Account, backup: BackupBlock) -> JobHeader:
+    """The job of a backup block: nobody drew, nobody was elected, all fees go to its prover."""
+    return JobHeader(
+        network=network,
+        round=backup.round,
+        sequencer=sender,
+        content=backup.content,
+        fee_split=FULL_SHARE,
+        seed=Beacon(bytes(32)),
+        pool=NO_POOL,
+    )
 
 
 def job_id(header: JobHeader) -> JobId:

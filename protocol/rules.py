@@ -114,7 +114,7 @@ class Frame:
     :ivar job_is_proven: tells that a job's root is recorded (proving rules only).
     :ivar void_job: voids a job and all jobs built on it (sequencing rules only).
     :ivar settle_backup: a block that came with its proof is the next settled one (sequencing rules
-        only): ``(header, prover)``.
+        only): ``(header, prover, operation)``.
     :ivar mev: what ordering a block is worth to its sequencer beyond fees, as the genesis states.
     :ivar pool: the provers that can be elected now, from the proving rule.
     :ivar latest: tick by which the proving rule will have let somebody prove the job, from the
@@ -137,7 +137,7 @@ class Frame:
     open_job: Callable[[JobHeader, tuple[PoolMember, ...]], JobId]
     job_is_proven: Callable[[JobId], None]
     void_job: Callable[[JobId], None]
-    settle_backup: Callable[[JobHeader, Account], None]
+    settle_backup: Callable[[JobHeader, Account, OperationHash], None]
     mev: Amount
     pool: Callable[[], tuple[PoolMember, ...]]
     latest: Callable[[JobId], Tick]

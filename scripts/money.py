@@ -10,7 +10,8 @@ left out. Every ``Moved`` takes from one pocket and gives to another; at the end
 - no pocket is negative, and all of them together are what the genesis put into them;
 - no tree node of a job was paid twice, no account for a tree node of which it has no record, and
   nothing at all from a job before its root was proven;
-- what left a job's escrow is the fees of its header, no more, and a settled job's escrow is empty.
+- what came into a job's escrow is the fees of its header and a block reward, what left it is no
+  more, and the escrow and the bond of a job that is settled or void are empty.
 
 Properties. Plain integers, one pass; no code of ``protocol`` runs here.
 """
@@ -31,8 +32,10 @@ Record: TypeAlias = Mapping[str, Any]
 """A line of ``events.jsonl``."""
 
 EARNINGS: Final = (
+    "BACKUP_PAY",
     "OPEN_PAY",
     "OPERATION_FEE",
+    "ORPHAN_PAY",
     "PROVER_PAY",
     "SEQUENCER_SHARE",
     "TAKEOVER_PAY",
@@ -41,6 +44,7 @@ EARNINGS: Final = (
 
 _NODE_PAY: Final = ("OPEN_PAY", "PROVER_PAY", "TAKEOVER_PAY")
 _VAULT: Final = ("ROLLUP_VAULT", "")
+_TREASURY: Final = ("TREASURY", "")
 
 
 @dataclass(slots=True)
@@ -49,12 +53,14 @@ class _Book:
 
     :ivar paid: payments for each tree node.
     :ivar records: who has the record of each tree node.
+    :ivar reward: block reward that came into the escrow, in micro-units.
     :ivar spent: what left the escrow, in micro-units.
     """
 
     fees: int
     paid: dict[str, int] = field(default_factory=dict)
     records: dict[str, str] = field(default_factory=dict)
+    reward: int = 0
     spent: int = 0
     is_proven: bool = False
 
@@ -133,6 +139,8 @@ class Balances:
         if cause in EARNINGS and target[0] == "BALANCE":
             causes = self.earned.setdefault(target[1], {})
             causes[cause] = causes.get(cause, 0) + amount
+        if target[0] == "ESCROW":
+            self._fund(tick, record, target[1])
         if source[0] == "ESCROW":
             self._spend(tick, record, source[1])
 
@@ -143,6 +151,15 @@ class Balances:
         else:
             self.pockets.pop(pocket, None)
 
+    def _fund(self, tick: int, record: Record, job: str) -> None:
+        """Money came into a job's escrow."""
+        book, amount = self._jobs.get(job), record["amount"]
+        if book is not None and record["cause"] == "BLOCK_REWARD":
+            book.reward += amount
+        else:
+            is_due = book is not None and amount == book.fees
+            self._require(is_due, tick, f"{amount} came into the escrow of job {job[:8]}")
+
     def _spend(self, tick: int, record: Record, job: str) -> None:
         """Money left a job's escrow."""
         book = self._jobs.get(job)
@@ -151,8 +168,9 @@ class Balances:
             return
         book.spent += record["amount"]
         self._require(book.is_proven, tick, f"job {job[:8]} paid before it was proven")
+        income = book.fees + book.reward
         self._require(
-            book.spent <= book.fees, tick, f"job {job[:8]} paid more than its proven {book.fees}"
+            book.spent <= income, tick, f"job {job[:8]} paid more than its proven {income}"
         )
         if record["cause"] not in _NODE_PAY:
             return
@@ -166,8 +184,9 @@ class Balances:
         )
 
     def _close(self, tick: int, job: str) -> None:
-        left = self.pockets.get(("ESCROW", job), 0)
-        self._require(left == 0, tick, f"{left} stayed in the escrow of job {job[:8]}")
+        for kind, called in (("ESCROW", "escrow"), ("BLOCK_BOND", "bond")):
+            left = self.pockets.get((kind, job), 0)
+            self._require(left == 0, tick, f"{left} stayed in the {called} of job {job[:8]}")
 
     def _check_supply(self, tick: int) -> None:
         total = sum(self.pockets.values())
@@ -210,6 +229,7 @@ def add_up(genesis: Genesis, records: Iterable[Record]) -> Balances:
 def _first(genesis: Genesis) -> Balances:
     """What the genesis puts into each pocket, read entry by entry."""
     pockets: dict[Pocket, int] = {_VAULT: sum(one.balance for one in genesis.rollup)}
+    pockets[_TREASURY] = genesis.network.treasury
     for one in genesis.accounts:
         owner = one.account.hex()
         pockets["BALANCE", owner] = one.balance

@@ -22,6 +22,7 @@ from protocol.events import (
     RightOpened,
     TakenOver,
 )
+from protocol.ledger import Moved, PocketKind
 from protocol.messages import JobHeader
 from protocol.types import Account, JobId, Tick, TreeIndex
 
@@ -54,7 +55,10 @@ class NodeView:
 
 @dataclass(slots=True)
 class JobView:
-    """What is known of one job."""
+    """What is known of one job.
+
+    :ivar income: what came into its escrow: fees and block reward.
+    """
 
     id: JobId
     header: JobHeader
@@ -62,14 +66,25 @@ class JobView:
     pool: tuple[PoolMember, ...]
     nodes: dict[TreeIndex, NodeView] = field(default_factory=dict)
     failed: list[Account] = field(default_factory=list)
+    income: int = 0
     is_proven: bool = False
     is_settled: bool = False
     is_void: bool = False
 
     @property
+    def parent(self) -> JobId:
+        """What it builds on."""
+        return self.header.content.parent
+
+    @property
     def is_open(self) -> bool:
         """Neither paid nor void."""
         return not (self.is_settled or self.is_void)
+
+
+def is_backup(header: JobHeader) -> bool:
+    """Whether a job came with its proof: no beacon is zero."""
+    return header.seed == bytes(32)
 
 
 class Board:
@@ -82,8 +97,21 @@ class Board:
         """Jobs that wait for settlement, oldest first."""
         return (job for job in self.jobs.values() if job.is_open)
 
+    def has_lost(self, job: JobView) -> bool:
+        """Whether a rival of the job, built on the same one, was settled."""
+        return any(
+            one.is_settled and one.parent == job.parent and one is not job
+            for one in self.jobs.values()
+        )
+
     def observe(self, tick: Tick, event: Event) -> None:
         """Take in one event of the block at ``tick``."""
+        if isinstance(event, Moved):
+            self._fund(event)
+        else:
+            self._observe_job(tick, event)
+
+    def _observe_job(self, tick: Tick, event: Event) -> None:
         match event:
             case JobOpened(job, header, pool):
                 self.jobs[job] = JobView(job, header, tick, pool)
@@ -105,6 +133,10 @@ class Board:
                 self.jobs[job].is_settled = True
             case JobVoided(job):
                 self.jobs[job].is_void = True
+
+    def _fund(self, moved: Moved) -> None:
+        if moved.target.kind is PocketKind.ESCROW:
+            self.jobs[JobId(moved.target.owner)].income += moved.amount
 
     @staticmethod
     def _open(node: NodeView, holder: Account | None, admissible: Tick, tick: Tick) -> None:

@@ -15,7 +15,9 @@ from typing import Any, Final
 from protocol.events import JobOpened, LeaderElected, RoundSkipped
 from protocol.ledger import balance, prover_stake
 from protocol.messages import (
+    NO_JOB,
     Award,
+    BackupBlock,
     Bid,
     BlockCommitment,
     BlockContent,
@@ -34,11 +36,12 @@ from protocol.messages import (
     sign_header,
     sign_vote,
 )
-from protocol.rules import CommitDuty, RevealDuty
+from protocol.rules import BackupDuty, CommitDuty, RevealDuty
 from protocol.signing import digest
 from protocol.testing.board import JobView
 from protocol.testing.cast import BEGGAR, OUTSIDER, PROVERS, SEQUENCERS, actor, draw_lot
 from protocol.testing.oracles import must
+from protocol.testing.scenario import GENESIS_ROOT
 from protocol.testing.world import World
 from protocol.types import (
     Account,
@@ -123,6 +126,7 @@ def build(world: World, *, who: str, height: int, split: int, fee: int, how: str
     reveal_at = 0
     for _ in range(12):
         is_due = any(_round_to_reveal(world, one) is not None for one in SEQUENCERS)
+        is_due = bool(reveal_at) if how == "late" else is_due
         if is_due and world.tick + 1 >= reveal_at:
             reveal(world, how=how, who=who if how != "somebody else" else OUTSIDER)
         promise_all(world)
@@ -185,9 +189,11 @@ def commit(world: World, *, who: str, height: int, split: int, fee: int, how: st
         return
     world.last_duty = duty
     proof = VrfProof(bytes(80))
-    if duty.lot is not None:
-        proof, _ = draw_lot("a stranger" if how == "borrowed lot" else who, duty.lot)
-    content = _content(world, duty, height, fee, how)
+    if how == "borrowed lot":
+        proof, _ = draw_lot("a stranger", duty.lot or b"")
+    elif duty.lot is not None:
+        proof, _ = draw_lot(who, duty.lot)
+    content = _content(world, (duty.parent, duty.root), height, fee, how)
     salt = Salt(digest(b"salt", who.encode(), duty.round.to_bytes(8, "big")))
     commitment = commitment_digest(content, salt)
     world.secrets[commitment] = (content, salt)
@@ -195,8 +201,10 @@ def commit(world: World, *, who: str, height: int, split: int, fee: int, how: st
     world.say(who, BlockCommitment(round_, commitment, BasisPoints(split), proof))
 
 
-def _content(world: World, duty: CommitDuty, height: int, fee: int, how: str) -> BlockContent:
-    parent = JobId(digest(b"orphan")) if how == "orphan" else duty.parent
+def _content(
+    world: World, head: tuple[JobId, Root], height: int, fee: int, how: str
+) -> BlockContent:
+    parent = JobId(digest(b"orphan")) if how == "orphan" else head[0]
     count = {"three leaves": 3, "too large": 16}.get(how, 1 << height)
     fee = world.scenario.rollup + 1 if how == "greedy" else fee
     leaves = tuple(
@@ -207,7 +215,7 @@ def _content(world: World, duty: CommitDuty, height: int, fee: int, how: str) ->
         )
         for at in range(count)
     )
-    return BlockContent(parent, duty.root, leaves, BodyHash(digest(b"body", parent)))
+    return BlockContent(parent, head[1], leaves, BodyHash(digest(b"body", parent)))
 
 
 @_move(
@@ -240,6 +248,63 @@ def reveal(world: World, *, how: str, who: str) -> None:
 def _round_to_reveal(world: World, who: str) -> Round | None:
     duty = next(world.duties(who, RevealDuty), None)
     return None if duty is None else duty.round
+
+
+@_move(2, height=(0, 1, 2), split=(0, 5_000, 10_000), fee=(0, 7, 1_000), silent=(0b0, 0b1, 0b110))
+def contend(world: World, *, height: int, split: int, fee: int, silent: int) -> None:
+    """A round in which all sequencers compete; who is silent does not reveal."""
+    for who in SEQUENCERS:
+        commit(world, who=who, height=height, split=split, fee=fee, how="honest")
+    said: list[str] = []
+    for _ in range(12):
+        promise_all(world)
+        for at, who in enumerate(SEQUENCERS):
+            is_due = _round_to_reveal(world, who) is not None and who not in said
+            if is_due and not silent >> at & 1:
+                said.append(who)
+                _reveal_of(world, who)
+        if any(isinstance(one, JobOpened | RoundSkipped) for one in world.step().events):
+            return
+
+
+def _reveal_of(world: World, who: str) -> None:
+    """What the actor committed to last."""
+    commitments = [
+        one.payload
+        for one in world.accepted
+        if isinstance(one.payload, BlockCommitment) and one.sender == actor(who).account
+    ]
+    content, salt = world.secrets[commitments[-1].content]
+    world.say(who, BlockReveal(commitments[-1].round, content, salt))
+
+
+BACKUPS: Final = ("honest", "honest", "late", "three leaves", "orphan", "greedy", "wrong round")
+"""What may be wrong with a backup."""
+
+
+@_move(
+    2,
+    who=ANYBODY,
+    height=(0, 1),
+    fee=(0, 7, 1_000),
+    how=BACKUPS,
+    patience=(0, 0, 0, 60),
+)
+def back_up(world: World, *, who: str, height: int, fee: int, how: str, patience: int) -> None:
+    """A whole block with its proof, honest or not, once one is awaited or ``patience`` is over."""
+    for _ in range(patience if any(True for _ in world.board.open_jobs()) else 0):
+        if any(True for _ in world.duties(who, BackupDuty)):
+            break
+        world.step()
+    settled = [one for one in world.board.jobs.values() if one.is_settled]
+    parent = settled[-1].id if settled else NO_JOB
+    root = settled[-1].header.content.leaves[-1].to_root if settled else GENESIS_ROOT
+    duty = next(world.duties(who, BackupDuty), None)
+    while how == "late" and any(True for _ in world.duties(who, BackupDuty)):
+        world.step()
+    round_ = Round((duty.round if duty else 0) + (1 if how == "wrong round" else 0))
+    content = _content(world, (parent, root), height, fee, how)
+    world.say(who, BackupBlock(round_, content, BodyHash(digest(b"proof", parent))))
 
 
 # --- proving ---
@@ -376,8 +441,9 @@ def survive(world: World, *, nth: int) -> None:
             world.say(able[nth % len(able)], record)
         world.step(world.scenario.usual_lag)
     for job in promised:
-        must(not job.is_void, "a job was void though a prover lived", job.id.hex())
-        must(job.is_proven, "a job was not proven in time though a prover lived", job.id.hex())
+        if not world.board.has_lost(job):
+            must(not job.is_void, "a job was void though a prover lived", job.id.hex())
+            must(job.is_proven, "not proven in time though a prover lived", job.id.hex())
 
 
 def _is_young(job: JobView, now: Tick) -> bool:

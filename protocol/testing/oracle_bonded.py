@@ -20,13 +20,14 @@ from protocol.events import (
     RightMissed,
     RightOpened,
     RoundSkipped,
+    RunnerUpElected,
     WindowStarted,
 )
 from protocol.ledger import Cause, Moved, Pocket, PocketKind
 from protocol.machine import Machine
 from protocol.messages import Award, Bid, Operation, bid_is_signed
 from protocol.params import network_id
-from protocol.testing.board import JobView
+from protocol.testing.board import JobView, is_backup
 from protocol.testing.oracles import OperationOracle, Oracle, Page, found, framed_hash, must
 from protocol.testing.scenario import Scenario
 from protocol.types import Account, JobId, Round, TreeIndex
@@ -104,6 +105,10 @@ class BondedOracle(Oracle):
     def on_leader_elected(self, page: Page, event: LeaderElected) -> None:
         """A block is to come."""
         self.awaited.append((event.round, event.leader))
+
+    def on_runner_up_elected(self, page: Page, event: RunnerUpElected) -> None:
+        """Another one."""
+        self.awaited.append((event.round, event.sequencer))
 
     def on_awarded(self, page: Page, event: Awarded) -> None:
         """Keep it until the operation behind it is heard."""
@@ -190,6 +195,8 @@ class BondedOracle(Oracle):
     def on_job_opened(self, page: Page, event: JobOpened) -> None:
         """What was promised of its block counts for the job; other blocks of its round are out."""
         must(event.pool == (), "nobody can be elected", event)
+        if is_backup(event.header):
+            return
         block = (event.header.round, event.header.sequencer)
         promise = self.promises.get(block)
         if promise is not None:

@@ -21,7 +21,7 @@ from protocol.events import (
 )
 from protocol.ledger import Cause, Moved
 from protocol.machine import Machine
-from protocol.testing.board import JobView, NodeView
+from protocol.testing.board import JobView, NodeView, is_backup
 from protocol.testing.oracles import Oracle, Page, found, framed_hash, must
 from protocol.testing.scenario import Scenario
 from protocol.types import Account, Count, JobId, Tick, TreeIndex
@@ -106,6 +106,8 @@ class ElectedOracle(Oracle):
 
     def on_job_opened(self, page: Page, event: JobOpened) -> None:
         """Deal anew."""
+        if is_backup(event.header):
+            return
         must(event.pool == self.pool, "not the pool at the election", event)
         seed, leaves = event.header.seed, len(event.header.content.leaves)
         self.given[event.job] = assignment(seed, leaves, event.pool)
@@ -203,8 +205,7 @@ class ElectedOracle(Oracle):
         leaves = len(job.header.content.leaves)
         work = works.merge_work if moved.place.level else works.leaf_work
         whole = leaves * works.leaf_work + (leaves - 1) * works.merge_work
-        fees = sum(leaf.fees for leaf in job.header.content.leaves)
-        worth = fees * job.header.fee_split // 10_000 * work // whole
+        worth = job.income * job.header.fee_split // 10_000 * work // whole
         earned = self._earned(job, moved.place, job.nodes[moved.place], worth)
         due = worth - earned if moved.cause is Cause.FAILED_SHARE else earned
         must(moved.amount == due, "not the pay that is due", moved, due)

@@ -172,6 +172,7 @@ class PaymentOracle(Oracle):
         self.paid: dict[tuple[JobId, TreeIndex], Account] = {}
         self.in_escrow: Counter[JobId] = Counter()
         self.funded: dict[JobId, int] = {}
+        self.treasury = scenario.treasury
         self.closed: list[JobId] = []
 
     def on_moved(self, page: Page, moved: Moved) -> None:
@@ -183,17 +184,32 @@ class PaymentOracle(Oracle):
         must(job not in self.closed, "money moved for a closed job", moved)
         if moved.target.kind is PocketKind.ESCROW:
             must(moved.target.owner == job, "fees went to another job's escrow", moved)
-            must(job not in self.funded, "a job's fees were taken twice", moved)
-            self.funded[job] = self.in_escrow[job] = moved.amount
+            is_reward = moved.cause is Cause.BLOCK_REWARD
+            kind = PocketKind.TREASURY if is_reward else PocketKind.ROLLUP_VAULT
+            must(moved.source.kind is kind, "income from another pocket", moved)
+            self.in_escrow[job] += moved.amount
+            self._fund(job, moved, is_reward=is_reward)
             return
         must(moved.source.owner == job, "pay came from another job's escrow", moved)
         self.in_escrow[job] -= moved.amount
         must(self.in_escrow[job] >= 0, "more was paid than was proven", moved)
         self._pay(page.board.jobs[job], moved)
 
+    def _fund(self, job: JobId, moved: Moved, *, is_reward: bool) -> None:
+        """Fees once, a reward once, as far as the treasury goes."""
+        if is_reward:
+            due = min(self.scenario.block_reward, self.treasury)
+            must(moved.amount == due, "not the reward that is due", moved, due)
+            self.treasury -= moved.amount
+            return
+        must(job not in self.funded, "a job's fees were taken twice", moved)
+        self.funded[job] = moved.amount
+
     def _pay(self, job: JobView, moved: Moved) -> None:
         if moved.cause not in PAYS:
-            is_share = moved.cause is Cause.SEQUENCER_SHARE
+            is_share = moved.cause in (Cause.SEQUENCER_SHARE, Cause.BACKUP_PAY)
+            is_backup = not job.nodes
+            must((moved.cause is Cause.BACKUP_PAY) == is_backup, "the wrong kind of share", moved)
             target = job.header.sequencer if is_share else b""
             must(moved.target.owner == target, "neither the sequencer's nor burned", moved)
             return
@@ -397,8 +413,12 @@ class JobsOracle(Oracle):
         must(parent in (NO_JOB, *page.board.jobs), "a job builds on nothing", event)
 
     def on_job_voided(self, page: Page, event: JobVoided) -> None:
-        """Void because of itself or of an ancestor."""
-        must(event.because in self._line(page.board, event.job), "void for no reason", event)
+        """Void because of itself, of an ancestor, or of a rival of one of these that won."""
+        line, jobs = self._line(page.board, event.job), page.board.jobs
+        winner = jobs[event.because]
+        parents = [jobs[one].header.content.parent for one in line]
+        has_lost = winner.is_settled and winner.header.content.parent in parents
+        must(event.because in line or has_lost, "void for no reason", event)
 
     def conclude(self, page: Page, machine: Machine) -> None:
         """The machine has the same open jobs, and none of them stands on a void one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from protocol.machine import Machine
@@ -18,7 +18,8 @@ from protocol.params import (
 from protocol.proving.bonded import Bonded, BondedParameters
 from protocol.proving.elected import Elected
 from protocol.proving.elected_parameters import ElectedParameters
-from protocol.sequencing.fernet import Fernet, FernetParameters
+from protocol.sequencing.fernet import Fernet
+from protocol.sequencing.fernet_parameters import FernetParameters, ScoreKind
 from protocol.testing.cast import BEGGAR, OUTSIDER, PROVERS, SEQUENCERS, actor
 from protocol.types import (
     Amount,
@@ -44,8 +45,28 @@ QUICK_FERNET: Final = FernetParameters(
     max_unproven_jobs=Count(2),
     leaf_count_max=Count(8),
     sequencer_stake_min=Stake(5),
+    reveal_penalty_bps=BasisPoints(1_000),
+    block_bond=Amount(40),
+    orphan_bps=BasisPoints(2_500),
 )
-"""Fernet with windows so short that a story of fifty steps sees several blocks."""
+"""Fernet with windows so short that a story of fifty steps sees several blocks, and with every kind
+of loss.
+"""
+
+QUICK_F0: Final = replace(QUICK_FERNET, candidates_max=Count(2), backup_ticks=Tick(9))
+"""The same with two candidates a round, and a backup where both fail."""
+
+QUICK_F2: Final = replace(
+    QUICK_FERNET,
+    prover_commit_ticks=Tick(3),
+    backup_ticks=Tick(9),
+    max_unproven_jobs=Count(1),
+    score=ScoreKind.PUBLIC,
+)
+"""The same with known draws, prover commitment and backup, one block after the other."""
+
+VARIANTS: Final = {QUICK_FERNET: (QUICK_FERNET, QUICK_FERNET, QUICK_F0, QUICK_F2)}
+"""Parameters that stand for others where a network is drawn, the usual ones more often."""
 
 QUICK_ELECTED: Final = ElectedParameters(
     stake_unit=STAKE_UNIT,
@@ -83,6 +104,12 @@ FEES: Final = (10, 0, 300)
 PENALTIES: Final = (5_000, 0, 10_000)
 """Penalties for equivocation to draw from, in basis points."""
 
+REWARDS: Final = (0, 500)
+"""Block rewards to draw from."""
+
+TREASURY: Final = 1_200
+"""What they are paid from: enough for two and a part of one."""
+
 EPOCHS: Final = (16, 8)
 """Lengths of epochs to draw from, in ticks."""
 
@@ -93,6 +120,7 @@ class Scenario:
 
     :ivar cards: prover stake of p0, p1, ... in units of :data:`STAKE_UNIT`.
     :ivar balance: money of everybody but the beggar.
+    :ivar sequencer_stake: that of each sequencer.
     """
 
     sequencing: type[Any] = Fernet
@@ -108,6 +136,7 @@ class Scenario:
     mev: int = 0
     balance: int = 1_000
     rollup: int = 100_000
+    sequencer_stake: int = 100
 
     @property
     def provers(self) -> tuple[str, ...]:
@@ -118,6 +147,10 @@ class Scenario:
     def names(self) -> tuple[str, ...]:
         """Everybody's names."""
         return (*SEQUENCERS, *self.provers, OUTSIDER, BEGGAR)
+
+    def variants(self) -> tuple[Any, ...]:
+        """Parameters of its sequencing rule to draw from."""
+        return VARIANTS.get(self.sequencing_parameters, (self.sequencing_parameters,))
 
     @property
     def usual_lag(self) -> int:
@@ -158,16 +191,16 @@ class Scenario:
         )
 
     def _account(self, name: str) -> GenesisAccount:
-        who, sequences = actor(name), Stake(5 if name in SEQUENCERS else 0)
+        who, sequences = actor(name), name in SEQUENCERS
         cards = self.cards[PROVERS.index(name)] if name in PROVERS else 0
         return GenesisAccount(
             name=name,
             account=who.account,
             vrf_key=who.vrf_key,
             balance=Amount(self.operation_fee // 2 if name == BEGGAR else self.balance),
-            log_stake=sequences,
+            log_stake=Stake(5 if sequences else 0),
             prover_stake=Stake(cards * STAKE_UNIT),
-            sequencer_stake=sequences,
+            sequencer_stake=Stake(self.sequencer_stake if sequences else 0),
         )
 
 

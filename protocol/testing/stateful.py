@@ -16,7 +16,6 @@ own ``invariants()`` are judged after every block as well.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, ClassVar
 
 from hypothesis import strategies as st
@@ -28,15 +27,12 @@ from protocol.sequencing.fernet import Fernet
 from protocol.testing.moves import MOVES, Move, everybody_enlists
 from protocol.testing.oracles import Oracle
 from protocol.testing.scenario import (
-    EPOCHS,
-    FEES,
-    PENALTIES,
     QUICK_BONDED,
     QUICK_ELECTED,
     QUICK_FERNET,
     Scenario,
 )
-from protocol.testing.strategies import cards
+from protocol.testing.strategies import scenarios
 from protocol.testing.world import World
 
 _QUICK: Mapping[type[Any], Any] = {
@@ -99,15 +95,10 @@ class RuleMachine(RuleBasedStateMachine):
             proving_parameters=_parameters(cls.proving, cls.proving_parameters),
         )
 
-    @initialize(
-        cards=cards(),
-        operation_fee=st.sampled_from(FEES),
-        penalty=st.sampled_from(PENALTIES),
-        epoch_ticks=st.sampled_from(EPOCHS),
-    )
-    def begin(self, **drawn: Any) -> None:
+    @initialize(data=st.data())
+    def begin(self, data: st.DataObject) -> None:
         """A network whose provers all want to be elected."""
-        self.world = World(replace(self.like(), **drawn), self.oracles)
+        self.world = World(data.draw(scenarios(self.like()), label="network"), self.oracles)
         everybody_enlists(self.world)
 
     def teardown(self) -> None:

@@ -13,7 +13,15 @@ from protocol.messages import NO_JOB, BlockContent, Intent, LeafHeader, Operatio
 from protocol.params import Genesis
 from protocol.testing.cast import PROVERS, Actor, actor
 from protocol.testing.moves import ANYBODY
-from protocol.testing.scenario import EPOCHS, FEES, GENESIS_ROOT, PENALTIES, Scenario
+from protocol.testing.scenario import (
+    EPOCHS,
+    FEES,
+    GENESIS_ROOT,
+    PENALTIES,
+    REWARDS,
+    TREASURY,
+    Scenario,
+)
 from protocol.types import (
     BOUNDS,
     Account,
@@ -90,13 +98,17 @@ def tree_indices(leaf_count: int) -> SearchStrategy[TreeIndex]:
 
 def scenarios(like: Scenario | None = None) -> SearchStrategy[Scenario]:
     """Networks: ``like`` with stakes, fee, penalty and length of epochs drawn anew."""
+    like = like or Scenario()
     return st.builds(
         replace,
-        st.just(like or Scenario()),
+        st.just(like),
         cards=cards(),
         operation_fee=st.sampled_from(FEES),
         penalty=st.sampled_from(PENALTIES),
         epoch_ticks=st.sampled_from(EPOCHS),
+        block_reward=st.sampled_from(REWARDS),
+        treasury=st.just(TREASURY),
+        sequencing_parameters=st.sampled_from(like.variants()),
     )
 
 

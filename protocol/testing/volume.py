@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from protocol.testing.moves import MOVES, Move, everybody_enlists
 from protocol.testing.oracles import Violation
-from protocol.testing.scenario import EPOCHS, FEES, PENALTIES, Scenario
+from protocol.testing.scenario import EPOCHS, FEES, PENALTIES, REWARDS, TREASURY, Scenario
 from protocol.testing.world import World
 
 T = TypeVar("T")
@@ -74,4 +74,7 @@ def any_scenario(dice: Dice, like: Scenario) -> Scenario:
         operation_fee=dice.pick(FEES),
         penalty=dice.pick(PENALTIES),
         epoch_ticks=dice.pick(EPOCHS),
+        block_reward=dice.pick(REWARDS),
+        treasury=TREASURY,
+        sequencing_parameters=dice.pick(like.variants()),
     )

@@ -1,12 +1,12 @@
 """Applies a final log a second time and keeps the books of it.
 
 Rules. For every final log block in order: what time brings about, to provers first, then to
-sequencers; the operations; then a job may open; then proven jobs are paid, oldest first. An
+sequencers; the operations; then jobs may open; then proven jobs are paid, oldest first. An
 operation out of its validity, or seen before, costs nothing. Any other costs its fee, to the log
 proposer, unless it is of a free kind and took effect; who cannot pay all of it is refused.
 
-A job pays exactly the fees of its header: ``fee_split`` of them to provers, the rest to the
-sequencer.
+A job pays exactly the fees of its header and the block reward, as far as the treasury goes:
+``fee_split`` of them to provers, the rest to the sequencer; a backup all of it to its sender.
 
 Properties. It reads the log, the genesis and the first root, and no event of any node.
 """
@@ -17,9 +17,11 @@ from protocol.beacon import genesis_beacon
 from protocol.errors import Refused
 from protocol.machine import EVIDENCE_EPOCHS, FinalBlock, equivocation
 from protocol.messages import (
+    BackupBlock,
     BlockCommitment,
     BlockReveal,
     Intent,
+    JobHeader,
     Operation,
     ProofRecord,
     ProposalEvidence,
@@ -56,6 +58,7 @@ class Audit:
         self._balances = {one.account: int(one.balance) for one in genesis.accounts}
         self._log_stakes = {one.account: int(one.log_stake) for one in genesis.accounts}
         self._vault = sum(int(one.balance) for one in genesis.rollup)
+        self._treasury = int(genesis.network.treasury)
         self._seen: set[OperationHash] = set()
         self._punished: set[tuple[Account, Slot]] = set()
         self._seeds: dict[int, Beacon] = {}
@@ -68,13 +71,12 @@ class Audit:
         """Apply the next final block."""
         moment = block.moment
         self._elected.pass_time(moment)
-        self._fernet.elect(moment, self._elected.pool(moment))
-        self._void_overdue(moment.tick)
+        has_missed = self._void_overdue(moment.tick)
+        pool = self._elected.pool(moment)
+        self._fernet.pass_time(moment, pool, _everybody_has_one, has_missed=has_missed)
         for signed in block.operations:
             self._take(moment, signed.operation)
-        opened = self._fernet.open(moment)
-        if opened is not None:
-            header, pool = opened
+        for header, pool in self._fernet.open(moment, _everybody_has_one):
             self._elected.open(moment, job_id(header), header, pool)
         self._pay_proven(moment.tick)
         epoch_ticks = self._genesis.network.epoch_ticks
@@ -123,6 +125,8 @@ class Audit:
                 return self._fernet.take_commitment(moment, sender, payload, seed)
             case BlockReveal() as payload:
                 return self._fernet.take_reveal(moment, sender, payload, self._vault)
+            case BackupBlock() as payload:
+                return self._take_backup(moment, sender, payload)
             case VoteEvidence() | ProposalEvidence() as payload:
                 return self._punish(moment, payload)
             case _:
@@ -151,33 +155,74 @@ class Audit:
 
     # --- jobs ---
 
-    def _void_overdue(self, tick: int) -> None:
+    def _void_overdue(self, tick: int) -> bool:
+        """Void what missed its deadline; whether anything did."""
+        has_missed = False
         for job, reading in tuple(self._elected.jobs.items()):
             if job not in self._elected.jobs or reading.is_proven:
                 continue
+            better = [self._elected.jobs[one].is_proven for one in self._fernet.better(job)]
             latest = self._elected.latest(job, tick)
-            if self._fernet.is_overdue(reading.opened, latest, tick):
-                chain = list(self._elected.jobs)
-                for doomed in chain[chain.index(job) :]:
-                    self._forget(doomed, is_paid=False)
+            if self._fernet.is_overdue(reading.opened, latest, tick) and not any(better):
+                self._forfeit(job)
+                self._void(job)
+                has_missed = True
+        return has_missed
+
+    def _forfeit(self, job: JobId) -> None:
+        """A lost bond pays recorded proofs, then orphans."""
+        paid = 0
+        for fallen in self._fernet.line(job):
+            for payment in self._elected.compensate(fallen, self._fernet.bond(job) - paid):
+                paid += payment.amount
+                self._earn(payment)
+        for payment in self._fernet.forfeit(job, paid):
+            self._earn(payment)
+
+    def _void(self, job: JobId) -> None:
+        """The job and all that is built on it is void, the newest first."""
+        for doomed in reversed(self._fernet.line(job)):
+            self._forget(doomed, is_paid=False)
 
     def _pay_proven(self, tick: int) -> None:
-        for job, reading in tuple(self._elected.jobs.items()):
+        while (job := next(iter(self._fernet.chain), None)) is not None:
+            reading = self._elected.jobs[job]
             if not reading.is_proven:
                 return
             header = reading.header
-            fees = sum(leaf.fees for leaf in header.content.leaves)
-            share = fees * header.fee_split // _WHOLE
+            income = self._fund(header)
+            share = income * header.fee_split // _WHOLE
             payments = (
-                Payment(header.sequencer, "SEQUENCER_SHARE", fees - share),
+                Payment(header.sequencer, "SEQUENCER_SHARE", income - share),
                 *self._elected.pay(job, share),
             )
             for payment in payments:
                 self._earn(payment)
-            self._vault -= fees
             provers, missed = reading.provers, tuple(reading.missed)
             self.settled.append(Settled(job, header, tick, provers, missed, payments))
             self._forget(job, is_paid=True)
+            for rival in self._fernet.rivals(header):
+                self._void(rival)
+
+    def _fund(self, header: JobHeader) -> int:
+        """The proven fees, and the block reward as far as the treasury goes."""
+        fees = sum(leaf.fees for leaf in header.content.leaves)
+        reward = min(self._treasury, int(self._genesis.network.block_reward))
+        self._vault -= fees
+        self._treasury -= reward
+        return fees + reward
+
+    def _take_backup(self, moment: Moment, sender: Account, payload: BackupBlock) -> bool:
+        """Whether a backup takes effect; then its sender has all of its income."""
+        header = self._fernet.take_backup(sender, payload, self._vault)
+        if header is None:
+            return False
+        payment = Payment(sender, "BACKUP_PAY", self._fund(header))
+        self._earn(payment)
+        provers = (sender,) * (2 * header.leaf_count - 1)
+        settled = Settled(job_id(header), header, moment.tick, provers, (), (payment,))
+        self.settled.append(settled)
+        return True
 
     def _forget(self, job: JobId, *, is_paid: bool) -> None:
         del self._elected.jobs[job]
@@ -190,3 +235,8 @@ class Audit:
         self._balances[payment.account] = held + payment.amount
         causes = self.earned.setdefault(payment.account, {})
         causes[payment.cause] = causes.get(payment.cause, 0) + payment.amount
+
+
+def _everybody_has_one(_round: int, _sequencer: Account) -> bool:
+    """Under elected provers every block has its provers."""
+    return True

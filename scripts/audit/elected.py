@@ -307,6 +307,10 @@ class ElectedReading:
 
     # --- pay ---
 
+    def compensate(self, _job: JobId, _budget: int) -> tuple[Payment, ...]:
+        """What a lost bond pays for a job that is about to be void: nothing."""
+        return ()
+
     def pay(self, job: JobId, share: int) -> tuple[Payment, ...]:
         """What becomes of the provers' share of a proven job's fees, all of it."""
         reading, parameters = self.jobs[job], self._parameters

@@ -208,8 +208,8 @@ FAULTS = (
     Fault(
         "the worst score leads",
         FERNET,
-        "leader = max(phase.candidates",
-        "leader = min(phase.candidates",
+        "key=lambda one: (one.score, one.sequencer), reverse=True)",
+        "key=lambda one: (one.score, one.sequencer))",
         seed=17,
     ),
     Fault(
@@ -228,8 +228,8 @@ FAULTS = (
     Fault(
         "anybody reveals",
         FERNET,
-        "if sender != phase.leader.sequencer:",
-        "if False:",
+        "committed = next((one for one in phase.elected if one.sequencer == sender), None)",
+        "committed = phase.elected[0]",
     ),
     Fault(
         "two commitments",
@@ -241,15 +241,15 @@ FAULTS = (
     Fault(
         "unbounded build-ahead",
         FERNET,
-        "return len(self._state.open_jobs) < self.parameters.max_unproven_jobs",
+        "return len(rounds) < self.parameters.max_unproven_jobs",
         "return True",
         seed=10,
     ),
     Fault(
         "void before the deadline",
         FERNET,
-        "is_late = tick > due and tick > frame.latest(job.id)",
-        "is_late = tick > due - 5 and tick > frame.latest(job.id) - 20",
+        "(tick > due and tick > frame.latest(job.id))",
+        "(tick > due - 5 and tick > frame.latest(job.id) - 20)",
     ),
     Fault(
         "no dedupe",

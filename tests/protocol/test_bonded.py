@@ -26,11 +26,14 @@ from protocol.rules import Ask, AwaitedBlock, Stage
 from protocol.testing import JobView, Scenario, World, actor
 from protocol.testing.cast import OUTSIDER
 from protocol.testing.moves import bid_of, commit, due_records, record_of, reveal
-from protocol.testing.scenario import BONDED, QUICK_BONDED
+from protocol.testing.scenario import BONDED, QUICK_BONDED, QUICK_FERNET
 from protocol.types import Amount, Claim, Count, JobId, Nonce, Round, Stake, Tick, Work
 from tests.properties.toys import FirstCome, NoParameters, reveal_at_once
 from tests.protocol.desk import at, deliver, of, open_job, places, play_on, refusals
 
+PLAIN = replace(
+    BONDED, sequencer_stake=5, sequencing_parameters=replace(QUICK_FERNET, block_bond=Amount(0))
+)
 FIXED = replace(QUICK_BONDED, is_dynamic=False, bond_percent=Count(100), bond_floor=Amount(0))
 MOVING = replace(FIXED, is_dynamic=True, decay_ticks=Tick(50))
 WINDOW = FIXED.max_prover_ticks
@@ -42,7 +45,7 @@ S0 = actor("s0").account
 
 
 def network(rule: BondedParameters = FIXED, **rest) -> World:
-    return World(replace(BONDED, proving_parameters=rule, **rest))
+    return World(replace(PLAIN, proving_parameters=rule, **rest))
 
 
 def lead(world: World, height: int = 2) -> None:
@@ -158,7 +161,7 @@ class Both(Scenario):
 
 @pytest.mark.parametrize(("cost", "reasons"), [(930, []), (931, ["PRICE_UNPAYABLE"])])
 def test_2_a_sequencer_that_proves_its_own_block_pays_both(cost, reasons):
-    world = World(Both(**{one.name: getattr(BONDED, one.name) for one in fields(BONDED)}))
+    world = World(Both(**{one.name: getattr(PLAIN, one.name) for one in fields(PLAIN)}))
     lead(world)
     assert refusals(award(world, "s0", price=cost)) == reasons
 
@@ -578,7 +581,7 @@ def test_latest_is_the_end_of_the_window():
 
 def test_a_sequencing_rule_that_asks_nobody_gets_a_job_that_is_given_up():
     world = World(
-        replace(BONDED, sequencing=FirstCome, sequencing_parameters=NoParameters()),
+        replace(PLAIN, sequencing=FirstCome, sequencing_parameters=NoParameters()),
     )
     reveal_at_once(world, leaves=2, who="s0")
     told = world.step().events
@@ -627,11 +630,11 @@ def test_invariants_name_what_is_wrong():
 def test_a_job_whose_miss_was_told_stays_closed_to_its_prover():
     """Under a sequencing rule that keeps what is given up."""
 
-    class Patient(BONDED.sequencing):
+    class Patient(PLAIN.sequencing):
         def _is_overdue(self, frame, job):
             return False
 
-    world = World(replace(BONDED, sequencing=Patient, proving_parameters=FIXED))
+    world = World(replace(PLAIN, sequencing=Patient, proving_parameters=FIXED))
     job = job_of(world)
     assert len(of(RightMissed, world.wait(3 * WINDOW))) == 1
     rule, prover = world.machine.proving, actor("p1").account

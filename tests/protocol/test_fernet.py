@@ -31,14 +31,14 @@ from protocol.messages import (
 )
 from protocol.rules import CommitDuty, RevealDuty
 from protocol.sequencing.fernet import (
+    AwaitingBackup,
     Candidate,
     Collecting,
     Fernet,
-    FernetParameters,
-    lot,
+    OpenBlock,
     pool_digest,
-    score,
 )
+from protocol.sequencing.fernet_parameters import FernetParameters, lot, score
 from protocol.testing import actor
 from protocol.testing.cast import OUTSIDER, SEQUENCERS, draw_lot
 from protocol.testing.moves import commit, reveal
@@ -141,7 +141,7 @@ def test_1_commitments_that_do_not_count(who, changes, reason):
     assert world.machine.sequencing.phase is None
 
 
-@pytest.mark.parametrize(("least", "who"), [(6, "s0"), (0, OUTSIDER)])
+@pytest.mark.parametrize(("least", "who"), [(101, "s0"), (0, OUTSIDER)])
 def test_1_a_sequencer_has_the_least_stake_and_never_none(least, who):
     world = network(fernet={"sequencer_stake_min": Stake(least)})
     offer(world, who)
@@ -470,8 +470,13 @@ def test_invariants_name_what_is_wrong():
     assert list(rule.invariants()) == []
     one = Candidate(Account(bytes(32)), Digest(bytes(32)), BasisPoints(0), 1)
     rule._state.phase = Collecting(Tick(1), Beacon(bytes(32)), (one, one))
-    rule._state.open_jobs = [(NO_JOB, GENESIS_ROOT)] * 3
+    rule._state.open_blocks = [
+        OpenBlock(NO_JOB, GENESIS_ROOT, Round(number), one.sequencer) for number in (0, 1, 2, 2)
+    ]
     assert list(rule.invariants()) == [
         "a sequencer has two commitments in one round",
-        "more jobs are open than max_unproven_jobs",
+        "jobs of more rounds are open than max_unproven_jobs",
+        "a round has more jobs than candidates_max",
     ]
+    rule._state.phase = AwaitingBackup(Tick(1))
+    assert list(rule.invariants())[-1] == "a backup is awaited although a job is open"

@@ -68,7 +68,7 @@ def test_the_genesis_fills_every_pocket():
     assert ledger.holds(VAULT) == genesis.rollup_total == 100_000
     p0, s0 = actor("p0").account, actor("s0").account
     assert (ledger.holds(balance(p0)), ledger.holds(prover_stake(p0))) == (1_000, 200)
-    assert (ledger.holds(log_stake(s0)), ledger.holds(sequencer_stake(s0))) == (5, 5)
+    assert (ledger.holds(log_stake(s0)), ledger.holds(sequencer_stake(s0))) == (5, 100)
     assert ledger.holds(balance(ALICE)) == 0
     assert ledger.is_conserved()
 

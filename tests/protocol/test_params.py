@@ -21,7 +21,7 @@ from protocol.params import (
     settings_of,
 )
 from protocol.proving.elected_parameters import ElectedParameters
-from protocol.sequencing.fernet import FernetParameters
+from protocol.sequencing.fernet_parameters import FernetParameters
 from protocol.testing import Scenario
 from protocol.testing.strategies import genesis
 from protocol.types import BOUNDS, Amount, BasisPoints, Count, Stake, Tick

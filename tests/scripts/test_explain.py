@@ -17,7 +17,7 @@ from protocol.machine import FinalBlock
 from protocol.messages import SignedOperation
 from protocol.signing import digest
 from protocol.testing.scenario import GENESIS_ROOT
-from protocol.types import JobId, Signature, TreeIndex
+from protocol.types import Count, JobId, Signature, TreeIndex
 from scripts.audit.books import Audit
 from scripts.explain.case import Case
 from scripts.explain.command import show_explanation
@@ -33,6 +33,8 @@ from scripts.explain.steps import Explanation, Step, explain
 from scripts.explain.telling import as_lines, as_record
 from tests.scripts.conftest import Played
 from tests.scripts.public import STORIES, public_story
+
+FIRST_MERGE = TreeIndex(Count(1), Count(0))
 
 
 def questions(log: PublicLog) -> Iterator[tuple[JobEntry, TreeIndex]]:
@@ -180,16 +182,11 @@ def test_outcomes_say_who_and_what_for() -> None:
 
 def test_a_deal_that_the_log_contradicts_is_not_told() -> None:
     log = public_story(1)
-    entry = log.jobs()[0]
+    entry = next(one for one in log.jobs() if one.header.leaf_count > 1)
     header = replace(entry.header, seed=type(entry.header.seed)(bytes(32)))
-    explanation = explain(log, replace(entry, header=header), TreeIndex(*_first_merge(entry)))
+    explanation = explain(log, replace(entry, header=header), FIRST_MERGE)
     assert not of_kind(explanation, "Deal")
     assert of_kind(explanation, "Assigned")[0].details == ()
-
-
-def _first_merge(entry: JobEntry) -> tuple[int, int]:
-    assert entry.header.leaf_count > 1
-    return 1, 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,13 +201,12 @@ class Celebrated:
 
 def test_an_event_of_a_new_kind_is_told_by_its_name_and_fields() -> None:
     log = public_story(1)
-    entry = log.jobs()[0]
-    index = TreeIndex(*_first_merge(entry))
+    entry = next(one for one in log.jobs() if one.header.leaf_count > 1)
     guest, name = next(iter(log.names.items()))
-    party = Celebrated(entry.job, index, guest, 3)
+    party = Celebrated(entry.job, FIRST_MERGE, guest, 3)
     last = log.steps[-1]
     steps = [*log.steps[:-1], replace(last, events=(*last.events, party))]
-    explanation = explain(PublicLog.of_steps(log.genesis, steps), entry, index)
+    explanation = explain(PublicLog.of_steps(log.genesis, steps), entry, FIRST_MERGE)
     told = explanation.steps[-1]
     assert told.sentence == f"Celebrated: guest {name}, cakes 3."
     assert told.fields["cakes"] == 3
@@ -279,7 +275,7 @@ def test_a_prefix_of_several_jobs_is_refused() -> None:
     log = public_story(1)
     with pytest.raises(CannotTell, match="'' is no block"):
         log.find_job("")
-    entry = log.jobs()[0]
+    entry = next(one for one in log.jobs() if one.header.leaf_count > 1)
     twin = replace(entry.opening.step, events=(entry.opening.event, entry.opening.event))
     double = PublicLog.of_steps(log.genesis, [twin])
     with pytest.raises(CannotTell, match="stands for several blocks"):
