@@ -42,6 +42,9 @@ ALL: Final[dict[str, type[Cheat]]] = {
 }
 """Every cheat by its name."""
 
+ANNOUNCED: Final = "this node cheats"
+"""What a node tells of each of its cheats when it starts, and starts again."""
+
 
 class Cheats:
     """The cheats of one node, from the first wrapper to the last; an honest node has none."""
@@ -62,7 +65,7 @@ class Cheats:
         """The parts of a node that cheats; the same parts when there is nothing to do."""
         for kind, kinds in self._asked.items():
             cheat = kind(self._scene(parts, kinds))
-            cheat.tell("the network is bad" if cheat.is_weather else "this node cheats")
+            cheat.tell("the network is bad" if cheat.is_weather else ANNOUNCED)
             parts = replace(
                 parts,
                 replica=cheat.replica(parts.replica),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from scripts.cheats.cheat import Cheat
-from scripts.cheats.node import cheats_of
+from scripts.cheats.node import ANNOUNCED, cheats_of
 from scripts.configuration import CheatConfiguration
 from scripts.launcher.plan import Plan
 from scripts.records import read_lines
@@ -115,7 +115,8 @@ class Witnessed:
 
     def cheated(self, name: str, cheat: str) -> list[Record]:
         """What a node told of one of its cheats, without that it has it."""
-        return [one for one in self._told[name].cheats if one["cheat"] == cheat][1:]
+        told = (one for one in self._told[name].cheats if one["cheat"] == cheat)
+        return [one for one in told if one["what"] != ANNOUNCED]
 
     def refused(self, name: str) -> Iterator[tuple[str, Record]]:
         """Refusals, by honest nodes, of what a node signed or sent, each with who refused it."""

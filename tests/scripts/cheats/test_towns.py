@@ -17,7 +17,7 @@ import trio
 from p2p.node import NodeParts
 from protocol.events import ProofRecorded
 from scripts.cheats.cheat import Role
-from scripts.cheats.node import ALL, Cheats, cheats_of
+from scripts.cheats.node import ALL, ANNOUNCED, Cheats, cheats_of
 from scripts.cheats.silent import Silent
 from scripts.launcher.cheated import NO_OCCASION
 from scripts.launcher.mischief import Mischief
@@ -96,7 +96,7 @@ def only_says_so(cheats: Cheats, parts: NodeParts) -> NodeParts:
     """What a node does that tells of its cheats and has none."""
     configuration = cheats._configuration
     for name in configuration.does if configuration else ():
-        for what in ("this node cheats", "cheats now"):
+        for what in (ANNOUNCED, "cheats now"):
             cheats._tell(name.partition(":")[0], what, **SAID, **FORGED)
     return parts
 
