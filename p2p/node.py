@@ -550,7 +550,7 @@ class Node:
         is_counted = key in self.refusals or len(self.refusals) < REFUSALS_MAX
         self.refusals[key if is_counted else (kind, reason.name, "")] += 1
         # what comes in floods is only counted, or it would fill our disk
-        if reason is not Reason.TOO_MANY_PENDING:
+        if reason not in (Reason.TOO_MANY_PENDING, Reason.TOO_MANY_BIDS):
             self._parts.observer(refused)
             log.info("refused a %s: %s %s", kind, reason.value, refused.detail)
 
