@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import trio
 
 from protocol.events import (
     Assigned,
     Awarded,
+    BlockSealed,
     JobOpened,
     JobSettled,
     JobVoided,
@@ -27,7 +29,7 @@ WORK = 7 * 33
 """Compute units of a block of four leaves."""
 
 
-def town_of(tmp_path: Path, **rest: int) -> Town:
+def town_of(tmp_path: Path, **rest: Any) -> Town:
     """A town whose provers have costs of their own."""
     town = Town(tmp_path, Wish(leaves=4, backend="modelled", proving="bonded", **rest))
     for name, cost in COSTS.items():
@@ -89,3 +91,32 @@ def test_a_prover_that_dies_loses_its_bond_and_the_next_block_goes_to_another(
     assert moved(town, Cause.AWARD_PRICE_RETURNED) == [(first.sequencer, first.price)]
     assert len(witness.events(JobSettled)) == 1
     assert moved(town, Cause.AWARD_PAY) == [(town["prover-3"].account, later[-1].price)]
+
+
+def test_a_prover_is_found_before_the_block_is_shown_to_anybody(tmp_path: Path) -> None:
+    """Fernet with prover commitment, which a rule of elected provers meets by itself."""
+    sets = ("sequencing.prover_commit_ticks=10", "sequencing.max_unproven_jobs=1")
+    town = town_of(tmp_path, blocks=1, sets=sets)
+
+    async def story(nursery: trio.Nursery) -> None:
+        await town.until(lambda: all(town.settled(name) for name in town.residents))
+
+    live(town, story)
+    town.assert_agreement()
+    told = [event for kind in (Awarded, BlockSealed) for event in told_at(town, kind)]
+    (awarded_at, award), (sealed_at, _) = told
+    assert awarded_at < sealed_at
+    hidden = 64 * 33 + 63 * 33
+    assert award.price == -(-3 * hidden * 12 // 10)
+    assert moved(town, Cause.AWARD_PAY) == [(town["prover-2"].account, award.price)]
+
+
+def told_at(town: Town, kind: type[Any]) -> list[tuple[int, Any]]:
+    """Height and event of each event of one kind."""
+    finals = sorted(town["validator-1"].finals.items())
+    return [
+        (tick, event)
+        for tick, final in finals
+        for event in final.applied.events
+        if isinstance(event, kind)
+    ]
