@@ -36,15 +36,18 @@ from p2p.store import Store
 from protocol import tree
 from protocol.agents import KnownProof
 from protocol.errors import Reason, Refused
+from protocol.light import BlockProof, check_block
 from protocol.messages import (
     BODY_BYTES_MAX,
     NO_JOB,
+    BackupBlock,
     BlockContent,
     BlockReveal,
     JobHeader,
     ProofEvidence,
     ProofRecord,
     SignedOperation,
+    backup_header,
     body_hash,
     operation_is_signed,
 )
@@ -278,12 +281,37 @@ class Archive:
             content = operation.payload.content
             executed = await self._execute(content, (operation.sender,))
             return executed.reason if isinstance(executed, Refused) else None
+        if isinstance(operation.payload, BackupBlock):
+            return await self._check_backup(operation.sender, operation.payload)
         if job is None:
             return Reason.UNKNOWN_JOB
         if isinstance(operation.payload, ProofEvidence):
             return await self._check_evidence(operation.sender, operation.payload, job)
         assert isinstance(operation.payload, ProofRecord), "no other kind has a body"
         return await self._check_proof(operation.sender, operation.payload, job)
+
+    async def _check_backup(self, sender: Account, backup: BackupBlock) -> Reason | None:
+        """The body is executed, and the root's proof is one of all tree nodes by the sender."""
+        executed = await self._execute(backup.content, (sender,))
+        if isinstance(executed, Refused):
+            return executed.reason
+        proof = await self.fetch(backup.proof, self._backend.proof_bytes, (sender,))
+        if proof is None:
+            return Reason.BODY_MISSING
+        fault = await self._offload(lambda: self._fault_of(sender, backup, proof))
+        if fault is None:
+            self._store.put_body(backup.proof, proof)
+        return fault
+
+    def _fault_of(self, sender: Account, backup: BackupBlock, proof: bytes) -> Reason | None:
+        content, network = backup.content, self._network_id
+        provers = (sender,) * (2 * len(content.leaves) - 1)
+        block = BlockProof(backup_header(network, sender, backup), provers, proof)
+        try:
+            check_block(network, self._backend, content.parent, content.from_root, block)
+        except Refused as refusal:
+            return refusal.reason
+        return None
 
     async def _check_proof(self, prover: Account, record: ProofRecord, job: Job) -> Reason | None:
         statement = statement_of(prover, record, job)

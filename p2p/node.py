@@ -81,6 +81,7 @@ from protocol.happenings import (
 )
 from protocol.machine import Machine
 from protocol.messages import (
+    BackupBlock,
     Bid,
     CertifiedBlock,
     LogBlock,
@@ -440,8 +441,12 @@ class Node:
         self._parts.observer(final)
 
     def _fetch_recorded(self, signed: SignedOperation) -> None:
-        """A recorded proof that was not checked here is still needed by whoever merges it."""
+        """A recorded proof that was not checked here is still needed by whoever merges it, and the
+        root of a backup by whoever asks for it.
+        """
         record = signed.operation.payload
+        if isinstance(record, BackupBlock) and self._parts.store.body(record.proof) is None:
+            self._nursery.start_soon(self._check, signed)
         if not isinstance(record, ProofRecord) or record.job not in self.machine.jobs:
             return
         known = self._archive.proofs(record.job, record.index)

@@ -18,7 +18,7 @@ from protocol.machine import Machine
 from protocol.messages import Bid, Payload, ProofRecord, SignedBid, SignedTransfer
 from protocol.ports import RollupState
 from protocol.rollup import ExecutedBlock
-from protocol.types import Account, BodyHash, JobId, Slot, TreeIndex
+from protocol.types import Account, BodyHash, JobId, Round, Slot, TreeIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,13 @@ class KnownProof:
 
     prover: Account
     record: ProofRecord
+
+
+def backup_note(round: Round) -> str:
+    """Name of the note in which a node's sequencer leaves the content of a backup for its
+    prover.
+    """
+    return f"backup/{round}"
 
 
 # --- what an agent sees ---

@@ -10,7 +10,7 @@ without I/O; the shell (``p2p.node``) feeds events in one at a time and runs the
 - *Duty of order:* effects are run in order, and a :class:`Remember` is durable before what follows
   it. So a restart never signs two things for one slot.
 - *Execution follows finality:* the machine applies finalised blocks only.
-- *Ordered means available and valid:* an operation with a body (a reveal, a proof record) is
+- *Ordered means available and valid:* an operation with a body (a reveal, a backup, a record) is
   proposed only after its body was held and found valid in an earlier slot, and voted for only when
   it was found valid here. Evidence of a forgery is valid when its bytes are not.
 - A header's state digest must equal our own after the same block, or it gets no vote. A *notarised*
@@ -52,6 +52,7 @@ from protocol.happenings import (
 from protocol.machine import FinalBlock, Machine, forgery
 from protocol.messages import (
     LOG_BLOCK_BYTES_MAX,
+    BackupBlock,
     BlockCommitment,
     BlockReveal,
     CertifiedBlock,
@@ -113,7 +114,7 @@ effort.
 DIGESTS_KEPT: Final = 1_024
 """State digests kept, in heights below the last final one: what a late header may refer to."""
 
-BODY_KINDS: Final = (BlockReveal, ProofRecord, ProofEvidence)
+BODY_KINDS: Final = (BlockReveal, BackupBlock, ProofRecord, ProofEvidence)
 """Payloads that count only with bytes that travel by request."""
 
 
@@ -121,6 +122,7 @@ TOPICS: Final = {
     Intent: Topic.INTENTS,
     BlockCommitment: Topic.BLOCK_PROPOSALS,
     BlockReveal: Topic.BLOCK_PROPOSALS,
+    BackupBlock: Topic.BLOCK_PROPOSALS,
     ProofRecord: Topic.PROOFS,
 }
 """Topics of the kinds that have one of their own."""
@@ -507,8 +509,12 @@ class Replica:
                 yield CheckBody(pending.signed)
 
     def _is_judgeable(self, operation: Operation) -> bool:
-        """Whether the body can be judged, and is worth it: a record's sender holds a right."""
+        """Whether the body can be judged, and is worth it: a record's sender holds a right, and a
+        block can be sealed.
+        """
         payload = operation.payload
+        if isinstance(payload, BlockReveal | BackupBlock):
+            return self.machine.sequencing.may_seal(operation.sender, payload)
         if not isinstance(payload, ProofRecord):
             return True
         return self.machine.proving.may_deliver(payload.job, payload.index, operation.sender)
@@ -526,7 +532,8 @@ class Replica:
         else:
             del self._pending[identity]
             yield Rejected(fault, _body_of(operation).hex(), "body", operation.sender)
-            if fault is Reason.INVALID_PROOF and not pending.is_own:
+            is_record = isinstance(operation.payload, ProofRecord)
+            if fault is Reason.INVALID_PROOF and is_record and not pending.is_own:
                 yield from self._accuse(pending.signed, now_ms)
 
     def _accuse(self, forged: SignedOperation, now_ms: Milliseconds) -> Iterator[Effect]:
@@ -596,7 +603,7 @@ def _body_of(operation: Operation) -> BodyHash:
         return payload.proof
     if isinstance(payload, ProofEvidence):
         return payload.record.proof
-    assert isinstance(payload, BlockReveal), "no other kind has a body"
+    assert isinstance(payload, BlockReveal | BackupBlock), "no other kind has a body"
     return payload.content.body
 
 

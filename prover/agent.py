@@ -2,7 +2,8 @@
 
 Rules, upon any event:
 
-- While the proving rule says that it is time, enlist (an intent).
+- While the proving rule says that it is time, enlist (an intent). Without prover stake no record
+  would count: then neither this nor the next.
 - For every duty that the proving rule names, if the pay is worth the work, start a proof as soon as
   its inputs are known: a leaf when the block's body was executed, a merge when valid proofs of both
   children are known, recorded or not. A child's recorded proof is taken before any other; before
@@ -15,7 +16,7 @@ Rules, upon any event:
 thread's rule, but without it the prover's own tree nodes of the job pay nothing either.
 
 The agent keeps no state: what is running, known and pending is in the view, what must survive a
-restart is in notes.
+restart is in notes. Backups, if it was told to make any, are :mod:`prover.backup`'s.
 """
 
 from __future__ import annotations
@@ -39,10 +40,12 @@ from protocol.agents import (
     View,
 )
 from protocol.codec import decode, encode
+from protocol.ledger import prover_stake
 from protocol.messages import OPERATION_BYTES_MAX, ProofRecord, body_hash
 from protocol.ports import LeafContent, MergeContent, ProverBackend
 from protocol.rules import ProvingDuty
 from protocol.types import Amount, Count, Tick, TreeIndex
+from prover.backup import BackupProver
 from prover.tasks import LeafTask, MergeTask, ProvingTask
 
 
@@ -52,11 +55,14 @@ class ProverSettings:
 
     :ivar cost_per_work: what a compute unit costs it, in micro-units: it proves nothing that pays
         less.
+    :ivar backs_up: it proves whole blocks that the sequencer of its own node built, where the
+        sequencing rule calls for a backup.
     :ivar intent_ticks: for how long it wants to stay electable without saying so again.
     """
 
     cost_per_work: Amount = Amount(1)
     intent_ticks: Tick = Tick(128)
+    backs_up: bool = False
 
 
 class ProverAgent:
@@ -65,11 +71,13 @@ class ProverAgent:
     def __init__(self, settings: ProverSettings, backend: ProverBackend) -> None:
         self.settings = settings
         self.backend = backend
+        self.backup = BackupProver(backend) if settings.backs_up else None
 
     def decide(self, view: View, event: AgentEvent) -> tuple[Action, ...]:
         """Actions upon an event; see the module."""
         made = self._made(view, event) if isinstance(event, ProofMade) else ()
-        return (*made, *self._enlist(view), *self._reconcile(view, event))
+        enlisted = self._enlist(view) if _has_stake(view) else ()
+        return (*made, *enlisted, *self._reconcile(view, event))
 
     # --- being electable ---
 
@@ -83,13 +91,23 @@ class ProverAgent:
     # --- proving ---
 
     def _reconcile(self, view: View, event: AgentEvent) -> Iterator[Action]:
-        duties = [one for one in view.machine.proving.duties(view.account) if self._pays(one)]
+        called = view.machine.proving.duties(view.account) if _has_stake(view) else ()
+        duties = [one for one in called if self._pays(one)]
         wanted = {ProofKey(duty.job, duty.index): duty for duty in duties}
         finished = event.key if isinstance(event, ProofMade | ProofFailed) else None
         running = view.running()
+        plan = None if self.backup is None else self.backup.plan(view, event)
+        spare = {} if self.backup is None or plan is None else self.backup.tasks(view, plan)
         for key in running:
-            if key not in wanted:
+            if key not in wanted and key not in spare:
                 yield CancelProof(key)
+        yield from (
+            StartProof(key, task)
+            for key, task in spare.items()
+            if key not in running and key != finished
+        )
+        if self.backup is not None and plan is not None:
+            yield from self.backup.actions(view, plan, event)
         for key in wanted:
             if key in running or key == finished:
                 continue
@@ -191,6 +209,11 @@ class ProverAgent:
         ]
         left, right = found
         return None if left is None or right is None else (left, right)
+
+
+def _has_stake(view: View) -> bool:
+    """Whether its records could count."""
+    return view.machine.ledger.holds(prover_stake(view.account)) > 0
 
 
 def _note_name(key: ProofKey) -> str:

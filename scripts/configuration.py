@@ -125,6 +125,8 @@ class NodeConfiguration:
     :ivar keys: path of the secrets.
     :ivar listen_port: 0 lets the system choose.
     :ivar bootstrap: addresses to connect to first.
+    :ivar backup: its sequencer and its prover together make a whole block where a round came to
+        nothing and the rule lets anybody do so.
     """
 
     name: str
@@ -133,6 +135,7 @@ class NodeConfiguration:
     listen_host: str = "127.0.0.1"
     listen_port: int = 0
     bootstrap: tuple[str, ...] = ()
+    backup: bool = False
     prover: ProverConfiguration | None = None
     sequencer: SequencerConfiguration | None = None
     traffic: TrafficConfiguration | None = None
@@ -142,6 +145,11 @@ class NodeConfiguration:
 def load_configuration(path: Path) -> NodeConfiguration:
     """Read ``node.toml``. Raises :class:`ConfigurationError`."""
     configuration: NodeConfiguration = _parse(NodeConfiguration, _read_toml(path), str(path))
+    if configuration.backup and not (configuration.prover and configuration.sequencer):
+        raise ConfigurationError(
+            f"{path}: a backup is built by a sequencer and proven by a prover of the same node",
+            "give the node both tables, [sequencer] and [prover], or no backup",
+        )
     return configuration
 
 
@@ -227,6 +235,9 @@ def _parse(kind: Any, raw: Any, place: str) -> Any:
         return _parse(typing.get_args(kind)[0], raw, place)
     if kind is int:
         _expect(type(raw) is int and raw >= 0, place, "a whole number that is not negative")
+        return raw
+    if kind is bool:
+        _expect(type(raw) is bool, place, "true or false")
         return raw
     if kind is str:
         _expect(isinstance(raw, str), place, "text")

@@ -24,15 +24,18 @@ from protocol.events import JobOpened, JobSettled, OperationAccepted, ProofRecor
 from protocol.light import BlockProof, check_log
 from protocol.machine import FinalBlock, Machine
 from protocol.messages import (
+    BackupBlock,
     CertifiedBlock,
     JobHeader,
     Operation,
     ProofRecord,
+    backup_header,
     block_hash,
+    job_id,
     operation_hash,
 )
 from protocol.params import network_id
-from protocol.types import Account, BodyHash, Claim, JobId, Tick, TreeIndex
+from protocol.types import LENGTHS, Account, BodyHash, Claim, JobId, Tick, TreeIndex
 from prover.backend import BackendMissing
 from scripts.configuration import ConfigurationError
 from scripts.folder import (
@@ -147,9 +150,19 @@ class _History:
 
     def _note_proof(self, operation: Operation) -> None:
         record = operation.payload
+        if isinstance(record, BackupBlock):
+            self._note_backup(operation.sender, record)
         if isinstance(record, ProofRecord):
             name = record.index, operation.sender, record.claim
             self.jobs[record.job].proofs.setdefault(name, record.proof)
+
+    def _note_backup(self, sender: Account, backup: BackupBlock) -> None:
+        """The sender proved all of it; only the root's claim and proof were ever told."""
+        header = backup_header(self._machine.network, sender, backup)
+        seen, claim = self.jobs[job_id(header)], Claim(bytes(LENGTHS[Claim]))
+        for index in tree.indices(header.leaf_count):
+            seen.records[index] = sender, claim
+        seen.proofs[tree.root(header.leaf_count), sender, claim] = backup.proof
 
 
 def _provable(store: Store) -> tuple[CertifiedBlock, ...]:

@@ -342,13 +342,14 @@ def make_agents(
     """The agents that the configuration asks for."""
     agents: list[Agent] = []
     if configuration.prover is not None:
-        agents += _proving_agents(configuration.prover, backend)
+        agents += _proving_agents(configuration.prover, backend, backs_up=configuration.backup)
     if (own := configuration.sequencer) is not None:
         settings = SequencerSettings(
             Count(own.leaf_count),
             BasisPoints(own.fee_split),
             Count(own.transfers_min),
             own.blocks_max or None,
+            configuration.backup,
         )
         awards = AwardSettings(
             bid_slots=Count(own.bid_slots), price_max_percent=Count(own.price_max_percent)
@@ -362,7 +363,7 @@ def make_agents(
 
 
 def _proving_agents(
-    own: ProverConfiguration, backend: Plonky2Backend | ModelledBackend
+    own: ProverConfiguration, backend: Plonky2Backend | ModelledBackend, *, backs_up: bool
 ) -> tuple[Agent, ...]:
     cost = Amount(own.cost_per_work)
     offers = BidderSettings(
@@ -371,7 +372,7 @@ def _proving_agents(
         Tick(own.bid_latency_ticks),
         Count(own.bid_blocks_max),
     )
-    return ProverAgent(ProverSettings(cost), backend), BidderAgent(offers)
+    return ProverAgent(ProverSettings(cost, backs_up=backs_up), backend), BidderAgent(offers)
 
 
 def traffic_keys(seed: str, count: int) -> tuple[bytes, ...]:

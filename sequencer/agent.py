@@ -5,6 +5,8 @@ Rules. When the sequencing rule names a duty,
 - *commit*: build a block of the pooled transfers on the head's state, keep its body and what to
   reveal, and commit to it with the VRF proof the rule asks for, sharing ``fee_split`` of the fees
   with provers. Not with fewer transfers than ``transfers_min``, and not after ``blocks_max`` jobs.
+- *backup*, if it was told to: build a block of the pooled transfers on the settled head and leave
+  it for the prover of the same node.
 - *reveal*: submit what was kept. A restart loses nothing: it was kept before the commitment left.
 
 The salt follows from the account's secret, the round and the block, so that nobody can open the
@@ -26,6 +28,7 @@ from protocol.agents import (
     Submit,
     TransferHeard,
     View,
+    backup_note,
 )
 from protocol.codec import decode, encode
 from protocol.happenings import BlockFinal
@@ -37,7 +40,7 @@ from protocol.messages import (
 )
 from protocol.ordering.validators import Identity
 from protocol.ports import ProverBackend
-from protocol.rules import CommitDuty, RevealDuty, SequencingDuty
+from protocol.rules import BackupDuty, CommitDuty, RevealDuty, SequencingDuty
 from protocol.signing import digest
 from protocol.types import LENGTHS, BasisPoints, Count, JobId, Round, Salt, Tick, VrfProof
 from sequencer.builder import build_block
@@ -52,12 +55,15 @@ class SequencerSettings:
     :ivar fee_split: share of the fees it promises to provers.
     :ivar transfers_min: it builds no block with fewer transfers.
     :ivar blocks_max: it commits to no block once so many jobs were opened; None: never stops.
+    :ivar backs_up: it builds a block for the prover of its own node where the rule calls for a
+        backup.
     """
 
     leaf_count: Count
     fee_split: BasisPoints = BasisPoints(6_000)
     transfers_min: Count = Count(1)
     blocks_max: int | None = None
+    backs_up: bool = False
 
 
 class SequencerAgent:
@@ -92,12 +98,12 @@ class SequencerAgent:
                 yield from self._commit(view, duty)
             case RevealDuty():
                 yield from self._reveal(view, duty)
+            case BackupDuty() if self.settings.backs_up:
+                yield from self._back_up(view, duty)
 
     def _commit(self, view: View, duty: CommitDuty) -> Iterator[Action]:
         state = view.state_after(duty.parent)
-        limit = self.settings.blocks_max
-        is_done = limit is not None and view.jobs_opened >= limit
-        if state is None or self.pool is None or is_done:
+        if state is None or self.pool is None or self._is_done(view):
             return
         if self._is_pending(view, BlockCommitment, duty.round):
             return
@@ -121,10 +127,32 @@ class SequencerAgent:
         if reveal is not None and not self._is_pending(view, BlockReveal, duty.round):
             yield Submit(reveal)
 
+    def _back_up(self, view: View, duty: BackupDuty) -> Iterator[Action]:
+        """Leave a block for the prover, once a round."""
+        name, state = backup_note(duty.round), view.state_after(duty.parent)
+        if state is None or self.pool is None or self._is_done(view):
+            return
+        if view.note(name) is not None:
+            return
+        leaf_count = self.settings.leaf_count
+        transfers = self.pool.select(state, leaf_count * self.backend.leaf_transfers)
+        if transfers:
+            built = build_block(duty.parent, state, transfers, leaf_count, self.backend)
+            yield KeepBody(built.body)
+            yield KeepNote(name, encode(built.content))
+
+    def _is_done(self, view: View) -> bool:
+        limit = self.settings.blocks_max
+        return limit is not None and view.jobs_opened >= limit
+
     def _follow_head(self, view: View) -> None:
-        """Judge transfers by the state after the newest job whose block is known here."""
+        """Judge transfers by the state after the newest job whose block is known here; of rivals
+        the first.
+        """
         machine = view.machine
-        head = next(reversed(machine.jobs), machine.settled_head)
+        newest = next(reversed(machine.jobs.values()), None)
+        rivals = (one.id for one in machine.jobs.values() if newest and one.parent == newest.parent)
+        head = next(rivals, machine.settled_head)
         state = None if head == self._head else view.state_after(head)
         if state is None:
             return

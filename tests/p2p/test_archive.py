@@ -18,14 +18,17 @@ from p2p.store import Store
 from protocol.errors import Reason
 from protocol.messages import (
     NO_JOB,
+    BackupBlock,
     BlockReveal,
     JobHeader,
     Operation,
     SignedOperation,
+    backup_header,
     body_hash,
     job_id,
 )
 from protocol.ports import RollupState
+from protocol.rollup import ExecutedBlock, execute_body
 from protocol.signing import public_key
 from protocol.types import (
     Account,
@@ -45,6 +48,7 @@ from protocol.types import (
     TreeIndex,
 )
 from prover.modelled import ModelledBackend
+from prover.tasks import LeafTask, MergeTask
 from sequencer.builder import BuiltBlock, build_block
 from sequencer.traffic import Traffic
 from tests.p2p.town import inline
@@ -126,6 +130,65 @@ def reveal(built: BuiltBlock) -> SignedOperation:
     payload = BlockReveal(Round(1), built.content, Salt(bytes(32)))
     operation = Operation(NOBODY, Nonce(1), Tick(9), payload)
     return SignedOperation(operation, Signature(bytes(64)))
+
+
+def backup(archived: Archived, built: BuiltBlock, who: Account = NOBODY) -> SignedOperation:
+    """A whole block with its root's proof in ``who``'s name, sent by nobody in particular."""
+    draft = BackupBlock(Round(1), built.content, BodyHash(bytes(32)))
+    job, backend = job_id(backup_header(NETWORK, NOBODY, draft)), archived.backend
+    executed = execute_body(NETWORK, built.content, built.body, archived.genesis, backend)
+    assert isinstance(executed, ExecutedBlock)
+    left, right = (
+        backend.attest(
+            LeafTask(job, who, TreeIndex(Count(0), at), Count(2), Tick(1), executed.witness(at))
+        )
+        for at in (Count(0), Count(1))
+    )
+    root = TreeIndex(Count(1), Count(0))
+    proof = backend.attest(MergeTask(job, who, root, Count(2), Tick(1), left, right))
+    archived.store.put_body(built.content.body, built.body)
+    archived.store.put_body(body_hash(proof), proof)
+    payload = replace(draft, proof=body_hash(proof))
+    operation = Operation(NOBODY, Nonce(1), Tick(9), payload)
+    return SignedOperation(operation, Signature(bytes(64)))
+
+
+def test_a_backup_is_its_senders_proof_of_the_whole_block(archived: Archived) -> None:
+    built = archived.build()
+    good = backup(archived, built)
+    stolen = backup(archived, built, Account(b"t" * 32))
+    payload = replace(good.operation.payload, proof=BodyHash(b"n" * 32))
+    absent = replace(good, operation=replace(good.operation, payload=payload))
+    other = replace(built.content, leaves=built.content.leaves[::-1])
+    payload = replace(good.operation.payload, content=other)
+    false = replace(good, operation=replace(good.operation, payload=payload))
+
+    async def story() -> None:
+        assert await archived.archive.check(good, None) is None
+        assert await archived.archive.check(stolen, None) is Reason.INVALID_PROOF
+        assert await archived.archive.check(absent, None) is Reason.BODY_MISSING
+        fault = await archived.archive.check(false, None)
+        assert fault is Reason.WRONG_TRANSFER_DIGEST
+
+    archived.live(story)
+
+
+def test_a_job_that_opens_and_settles_at_once_leaves_its_state_and_nothing_else(
+    archived: Archived,
+) -> None:
+    built = archived.build()
+
+    async def story() -> None:
+        job = archived.open(built)
+        archived.archive.close(job, Tick(1), is_settled=True)
+        await trio.sleep(1)
+        state = archived.archive.state_after(job)
+        assert state is not None
+        assert state.root == built.states[-1].root
+        assert archived.archive.block(job) is None
+        assert (archived.size("blocks"), archived.size("proven_jobs")) == (0, 0)
+
+    archived.live(story)
 
 
 def test_a_parent_that_never_comes_is_refused_in_the_end(archived: Archived) -> None:

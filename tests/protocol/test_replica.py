@@ -32,6 +32,7 @@ from protocol.messages import (
     LOG_BLOCK_BYTES_MAX,
     NO_JOB,
     OPERATION_BYTES_MAX,
+    BackupBlock,
     BlockContent,
     BlockReveal,
     Certificate,
@@ -66,6 +67,7 @@ from protocol.params import (
 from protocol.ports import Topic
 from protocol.registry import build_machine
 from protocol.replica import PENDING_PER_SENDER_MAX, REPEAT_SLOTS, Replica
+from protocol.sequencing.fernet import Fernet
 from protocol.testing.cast import actor
 from protocol.types import (
     Account,
@@ -136,12 +138,21 @@ def identity_of(name: str) -> Identity:
     return Identity(who.account, who.seed, who.lot_seed)
 
 
+class SealsAll(Fernet):
+    """Fernet where any block is worth being looked at, so that a story needs no round."""
+
+    sealable = True
+
+    def may_seal(self, account: Account, payload: Payload) -> bool:
+        return self.sealable
+
+
 class Story:
     """One replica and the time around it; effects are kept in order."""
 
     def __init__(self, who: str | None = FIRST, validators: int = 1, **limits: Any) -> None:
         self.genesis = genesis(validators, **limits)
-        machine = build_machine(self.genesis, ROOT)
+        machine = build_machine(self.genesis, ROOT, {"fernet": SealsAll})
         self.replica = Replica(machine, identity_of(who) if who else None)
         self.network = machine.network
         self.now = Milliseconds(SLOT_MS)
@@ -317,6 +328,35 @@ def test_an_operation_without_a_good_body_is_dropped_and_told(
     assert effects == (Rejected(fault, "01" * 32, "body", actor(PROVER).account),)
     assert not story.replica.pending()
     assert story.take(BodyChecked(operation_hash(signed.operation), None, story.now)) == ()
+
+
+def backup(number: int) -> BackupBlock:
+    content = reveal(number).content
+    return BackupBlock(Round(0), content, BodyHash(bytes([number]) * 32))
+
+
+@pytest.mark.parametrize("payload", [reveal(1), backup(1)])
+def test_a_body_is_not_fetched_for_a_block_that_cannot_be_sealed(
+    payload: Payload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    story = Story()
+    monkeypatch.setattr(SealsAll, "sealable", False)
+    signed = story.signed(payload)
+    story.hear(signed)
+    assert not story.of(CheckBody)
+    monkeypatch.setattr(SealsAll, "sealable", True)
+    story.hear(story.signed(intent()))
+    assert [one.signed for one in story.of(CheckBody)] == [signed]
+
+
+def test_a_backup_without_a_good_proof_is_dropped_and_nobody_is_accused() -> None:
+    story = Story()
+    signed = story.signed(backup(1))
+    story.hear(signed)
+    fault = Reason.INVALID_PROOF
+    effects = story.take(BodyChecked(operation_hash(signed.operation), fault, story.now))
+    assert effects == (Rejected(fault, "01" * 32, "body", actor(PROVER).account),)
+    assert not story.replica.pending()
 
 
 def test_a_proof_is_not_fetched_for_somebody_without_a_right() -> None:

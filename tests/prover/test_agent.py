@@ -50,6 +50,7 @@ class Facts:
     bodies: dict[bytes, bytes] = field(default_factory=dict)
     enlistment: Intent | None = None
     has_block: bool = True
+    stake: int = 1
     account: Account = ME
     jobs_opened: int = 1
 
@@ -60,6 +61,7 @@ class Facts:
         return SimpleNamespace(
             tick=Tick(7),
             genesis=SimpleNamespace(network=SimpleNamespace(epoch_ticks=Tick(64))),
+            ledger=SimpleNamespace(holds=lambda pocket: self.stake),
             jobs={JOB: SimpleNamespace(id=JOB, header=header, opened_at=Tick(3))},
             proving=SimpleNamespace(
                 duties=lambda account: tuple(self.duties),
@@ -214,3 +216,10 @@ def test_it_says_that_it_is_there_once() -> None:
     facts = Facts([], enlistment=intent)
     assert decide(facts) == [Submit(intent)]
     assert decide(replace(facts, pending=(intent,))) == []
+
+
+def test_without_prover_stake_it_neither_enlists_nor_proves() -> None:
+    facts = Facts([duty(LEAF, Stage.OPEN, 100, 0)], stake=0, enlistment=Intent(Count(1), Tick(9)))
+    assert decide(facts) == []
+    facts.stake = 1
+    assert {type(one) for one in decide(facts)} == {Submit, StartProof}

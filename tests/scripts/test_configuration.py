@@ -25,6 +25,7 @@ WHOLE = NodeConfiguration(
     genesis="genesis.toml",
     listen_port=4_001,
     bootstrap=("/ip4/127.0.0.1/tcp/1", "a\\b"),
+    backup=True,
     prover=ProverConfiguration(workers=2),
     sequencer=SequencerConfiguration(leaf_count=8),
     traffic=TrafficConfiguration(seed='quoted "seed"'),
@@ -48,6 +49,8 @@ def test_a_configuration_is_read_back_as_written(
         ('name = "a"\ngenesis = "g"\ncolour = "red"', "unknown entry colour"),
         ('name = "a"\ngenesis = "g"\n[prover]\nworkers = -1', "not negative"),
         ('name = "a"\ngenesis = "g"\nbootstrap = "x"', "a list"),
+        ('name = "a"\ngenesis = "g"\nbackup = 1', "true or false"),
+        ('name = "a"\ngenesis = "g"\nbackup = true\n[prover]', "prover of the same node"),
         ("name = ", "not TOML"),
     ],
 )
