@@ -8,6 +8,9 @@ from pathlib import Path
 
 import trio
 
+from p2p.node import ProofFinished
+from protocol import tree
+from protocol.agents import ProofKey
 from protocol.events import (
     BackupOpened,
     BackupTaken,
@@ -26,7 +29,7 @@ from scripts.launcher.plan import Wish
 from scripts.money import add_up
 from scripts.records import write_json
 from scripts.verify import verify_run
-from tests.p2p.town import Town, live
+from tests.p2p.town import Resident, Town, live
 from tests.scripts.stories import records_of
 
 QUICK = (
@@ -151,3 +154,33 @@ def test_one_block_after_the_other_with_known_draws(tmp_path: Path) -> None:
     assert second.header.content.parent == first.job
     assert witness.events(JobVoided) == []
     assert witness.events(BackupOpened) == []
+
+
+def test_a_backup_goes_on_after_a_restart(tmp_path: Path) -> None:
+    town = Town(tmp_path, wish(*QUICK, "sequencing.backup_ticks=60"))
+    make_backups(town, "validator-1")
+    before: list[ProofKey] = []
+
+    async def story(nursery: trio.Nursery) -> None:
+        witness, maker = town["validator-3"], town["validator-1"]
+        await town.until(lambda: bool(witness.events(JobOpened)))
+        for name in town.residents:
+            if name.startswith("prover"):
+                town[name].stop()
+        await town.until(lambda: bool(finished(maker)))
+        before.extend(finished(maker))
+        maker.stop()
+        await trio.sleep(5)
+        nursery.start_soon(maker.run)
+        await town.until(lambda: bool(witness.events(BackupTaken)))
+
+    live(town, story)
+    town.assert_agreement()
+    proofs = finished(town["validator-1"])
+    assert len(proofs) == len(set(proofs)), "nothing is proven twice"
+    assert before == proofs[: len(before)]
+    assert {one.index for one in proofs} == set(tree.indices(2))
+
+
+def finished(resident: Resident) -> list[ProofKey]:
+    return [one.key for one in resident.told if isinstance(one, ProofFinished)]
