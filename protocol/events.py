@@ -147,7 +147,10 @@ class JobOpened:
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """The tree node is the prover's own; None when the pool was empty."""
+    """The tree node is the prover's own; None when the pool was empty.
+
+    Told once for each of its provers, the first of whom is named by the deal's bits.
+    """
 
     job: JobId
     index: TreeIndex
@@ -193,6 +196,8 @@ class RightMissed:
 class TakenOver:
     """The right to an unrecorded tree node passed from ``previous`` to ``heir`` (None: any
     staked prover).
+
+    Of several who held it together, ``previous`` is the first.
     """
 
     job: JobId
@@ -219,6 +224,75 @@ class ProofPassedOver:
     index: TreeIndex
     prover: Account
     claim: Claim
+
+
+@dataclass(frozen=True, slots=True)
+class ProofOffered:
+    """A valid proof that counts once the owner of the merge above takes it."""
+
+    job: JobId
+    index: TreeIndex
+    prover: Account
+    claim: Claim
+
+
+@dataclass(frozen=True, slots=True)
+class UncleClaimed:
+    """The prover showed that it proved the tree node, too."""
+
+    job: JobId
+    index: TreeIndex
+    prover: Account
+    claim: Claim
+
+
+@dataclass(frozen=True, slots=True)
+class SlashPending:
+    """The prover failed the job and has until ``grace_ends`` to show what it missed.
+
+    :ivar penalty: stake that it loses otherwise, in micro-units.
+    :ivar decided: last tick of the vote on it; ``grace_ends`` where there is no vote.
+    """
+
+    job: JobId
+    prover: Account
+    penalty: Amount
+    grace_ends: Tick
+    decided: Tick
+
+
+@dataclass(frozen=True, slots=True)
+class SlashVoted:
+    """A validator voted on a pending slash."""
+
+    job: JobId
+    prover: Account
+    voter: Account
+    is_guilty: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ProverSlashed:
+    """The prover lost stake for having failed the job."""
+
+    job: JobId
+    prover: Account
+
+
+class Acquittal(Enum):
+    """Why a prover that failed a job keeps its stake."""
+
+    PROOFS_SHOWN = "it showed every proof that it had missed"
+    NOT_VOTED = "not more than half of the log stake voted for the slash"
+
+
+@dataclass(frozen=True, slots=True)
+class ProverAcquitted:
+    """A pending slash came to nothing."""
+
+    job: JobId
+    prover: Account
+    why: Acquittal
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,4 +380,10 @@ Event: TypeAlias = (
     | InvalidProofPunished
     | BackupTaken
     | Awarded
+    | ProofOffered
+    | UncleClaimed
+    | SlashPending
+    | SlashVoted
+    | ProverSlashed
+    | ProverAcquitted
 )

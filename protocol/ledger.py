@@ -121,7 +121,7 @@ class Cause(Enum):
     SEQUENCER_SHARE = "the sequencer's share of a block's fees"
     FAILED_SHARE = "pay that nobody earned"
     ROUNDING = "what integer division left over"
-    REFUND = "pay that nobody earned, back to the sequencer's side"
+    CO_PAY = "pay for a tree node, to another of its provers, who proved it too"
     UNCLE_RESERVED = "part of the provers' share, kept for uncle claims"
     UNCLE_PAY = "pay for a proof that was not recorded, to the prover who claimed it"
     RESERVE_LEFT = "what no uncle claimed in time"
@@ -191,6 +191,10 @@ class Ledger:
         return dict(
             sorted(self._pockets.items(), key=lambda row: (row[0].kind.value, row[0].owner))
         )
+
+    def total(self, kind: PocketKind) -> Amount:
+        """What all pockets of a kind hold together."""
+        return Amount(sum(held for pocket, held in self._pockets.items() if pocket.kind is kind))
 
     def move(self, moved: Moved) -> None:
         """Carry out a move; one of nothing leaves no trace.

@@ -31,7 +31,7 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 
 from protocol.events import Event, PoolMember
 from protocol.ledger import Ledger, Pocket
-from protocol.messages import JobHeader, Operation, Payload
+from protocol.messages import Inclusion, JobHeader, Operation, Payload
 from protocol.types import (
     Account,
     Amount,
@@ -165,6 +165,8 @@ class Stage(Enum):
     """The account inherited it."""
     OPEN = "open"
     """Anybody may."""
+    UNCLE = "uncle"
+    """Somebody else's proof counts; the account may show its own, too, as an uncle claim."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +174,8 @@ class ProvingDuty:
     """A tree node that an account may prove now, or as soon as its inputs are known.
 
     :ivar reward: what its record would pay the account, if the job settles.
-    :ivar at_stake: what the account's other tree nodes of the job pay, if the job settles.
+    :ivar at_stake: what the account's other tree nodes of the job pay, if the job settles, and the
+        stake that it loses unless it proves this one.
     :ivar work: compute units it takes.
     """
 
@@ -182,6 +185,23 @@ class ProvingDuty:
     reward: Amount
     at_stake: Amount
     work: Work
+
+
+@dataclass(frozen=True, slots=True)
+class Ballot:
+    """A validator may vote on whether ``prover`` is slashed for not having shown its proofs of
+    ``missed``.
+    """
+
+    job: JobId
+    prover: Account
+    missed: tuple[TreeIndex, ...]
+
+
+Errand: TypeAlias = Inclusion | Ballot
+"""What a rule waits for from an account beside proofs: a word that can be said at once, or a
+judgement.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,8 +342,14 @@ class ProvingRule(Rule, Protocol):
     def duties(self, account: Account) -> tuple[ProvingDuty, ...]:
         """What the account may prove, older jobs first; a function of the state."""
 
+    def errands(self, account: Account, tick: Tick) -> tuple[Errand, ...]:
+        """What else the rule waits for from the account; a function of the state.
+
+        :param tick: height of the last block.
+        """
+
     def recorded_claim(self, job: JobId, index: TreeIndex) -> Claim | None:
-        """The claim that is recorded for a tree node of an open job, if one is."""
+        """The claim that is recorded for a tree node of a job that is known, if one is."""
 
     def may_deliver(self, job: JobId, index: TreeIndex, prover: Account) -> bool:
         """Whether the prover holds a right to the tree node, open or waiting for inputs."""

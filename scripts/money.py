@@ -32,13 +32,17 @@ Record: TypeAlias = Mapping[str, Any]
 """A line of ``events.jsonl``."""
 
 EARNINGS: Final = (
+    "AWARD_PAY",
     "BACKUP_PAY",
+    "CO_PAY",
     "OPEN_PAY",
     "OPERATION_FEE",
     "ORPHAN_PAY",
     "PROVER_PAY",
     "SEQUENCER_SHARE",
     "TAKEOVER_PAY",
+    "UNCLE_PAY",
+    "VOID_PAY",
 )
 """Causes by which an account earns."""
 

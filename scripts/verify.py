@@ -166,7 +166,7 @@ class _Verifier:
 
     def _check_payments(self, genesis: Genesis, root: Root, blocks: dict[int, BlockProof]) -> None:
         rules = (genesis.sequencing.name, genesis.proving.name)
-        if rules != READABLE:
+        if rules not in READABLE:
             self.fail(GENESIS, f"there is no second reading of the rules {' and '.join(rules)}")
             return
         summary = load_summary(self._run)

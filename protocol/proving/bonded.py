@@ -92,7 +92,7 @@ from protocol.ledger import (
 )
 from protocol.messages import Award, Bid, Operation, Payload, ProofRecord, bid_is_signed
 from protocol.proving.records import block_work, check_children, ordered_at
-from protocol.rules import Ask, AwaitedBlock, Frame, Job, ProvingDuty, Stage
+from protocol.rules import Ask, AwaitedBlock, Errand, Frame, Job, ProvingDuty, Stage
 from protocol.signing import digest
 from protocol.types import (
     FULL_SHARE,
@@ -274,6 +274,10 @@ class Bonded:
             if progress.prover == account and not progress.job.is_proven
             for duty in self._duties_of(progress)
         )
+
+    def errands(self, account: Account, tick: Tick) -> tuple[Errand, ...]:
+        """Nothing: an award says all there is to say."""
+        return ()
 
     def recorded_claim(self, job: JobId, index: TreeIndex) -> Claim | None:
         """The claim recorded for a tree node of an open job."""

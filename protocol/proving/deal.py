@@ -6,12 +6,17 @@ its number of leaves and its frozen pool. The rule itself stands in ``protocol.p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import chain, islice, zip_longest
+from typing import TypeAlias
 
 from protocol import tree
 from protocol.events import PoolMember
 from protocol.signing import digest
 from protocol.types import Account, Beacon, TreeIndex
+
+Dealt: TypeAlias = Mapping[TreeIndex, tuple[Account, ...]]
+"""The provers of every tree node, nobody twice; nobody at all when the pool is empty."""
 
 
 def merge_side(seed: Beacon, index: TreeIndex) -> int:
@@ -28,33 +33,39 @@ def origin(seed: Beacon, index: TreeIndex) -> TreeIndex:
 
 
 def deal(
-    seed: Beacon, leaf_count: int, pool: tuple[PoolMember, ...]
-) -> dict[TreeIndex, Account | None]:
-    """The prover of every tree node; None for all of them when the pool is empty."""
+    seed: Beacon, leaf_count: int, pool: tuple[PoolMember, ...], provers_per_node: int = 1
+) -> dict[TreeIndex, tuple[Account, ...]]:
+    """The provers of every tree node; as many as asked for, or as the pool has.
+
+    A leaf gets the next cards of the shuffled deck, those of one prover counted once. A merge takes
+    its provers by turns from the child that its bit names and from the other one.
+    """
     deck = sorted(
         (digest(b"provnet/card/1", seed, member.prover, card.to_bytes(4, "big")), member.prover)
         for member in pool
         for card in range(member.cards)
     )
-    provers: dict[TreeIndex, Account | None] = {}
+    cards = [prover for _, prover in deck]
+    provers: dict[TreeIndex, tuple[Account, ...]] = {}
     for index in tree.indices(leaf_count):
         if index.level:
-            provers[index] = provers[tree.children(index)[merge_side(seed, index)]]
+            side = merge_side(seed, index)
+            below = tree.children(index)
+            turns = zip_longest(provers[below[side]], provers[below[1 - side]])
+            drawn: Iterable[Account | None] = chain.from_iterable(turns)
         else:
-            provers[index] = deck[index.position % len(deck)][1] if deck else None
+            first = index.position * provers_per_node % len(cards) if cards else 0
+            drawn = (*cards[first:], *cards[:first])
+        distinct = dict.fromkeys(one for one in drawn if one is not None)
+        provers[index] = tuple(islice(distinct, provers_per_node))
     return provers
 
 
-def heirs(
-    seed: Beacon, leaf_count: int, provers: Mapping[TreeIndex, Account | None], index: TreeIndex
-) -> tuple[Account, ...]:
-    """Who may take over ``index``, nearest first, without repeats and without its assigned
-    prover.
-    """
+def heirs(seed: Beacon, leaf_count: int, provers: Dealt, index: TreeIndex) -> tuple[Account, ...]:
+    """Who may take over ``index``, nearest first, without repeats and without its own provers."""
     leaf = origin(seed, index).position
-    found: list[Account] = []
-    for level in range(tree.height(leaf_count)):
-        heir = provers[tree.sibling(tree.ancestor(leaf, level))]
-        if heir is not None and heir != provers[index] and heir not in found:
-            found.append(heir)
-    return tuple(found)
+    siblings = (
+        tree.sibling(tree.ancestor(leaf, level)) for level in range(tree.height(leaf_count))
+    )
+    found = dict.fromkeys(heir for sibling in siblings for heir in provers[sibling])
+    return tuple(heir for heir in found if heir not in provers[index])

@@ -17,10 +17,13 @@ from protocol.events import (
     JobSettled,
     JobVoided,
     PoolMember,
+    ProofOffered,
     ProofRecorded,
     RightMissed,
     RightOpened,
+    SlashPending,
     TakenOver,
+    UncleClaimed,
 )
 from protocol.ledger import Moved, PocketKind
 from protocol.messages import JobHeader
@@ -31,17 +34,31 @@ from protocol.types import Account, JobId, Tick, TreeIndex
 class NodeView:
     """What is known of one tree node.
 
+    :ivar owners: its own provers; nobody when it is anybody's.
     :ivar rights: first tick at which each holder's record is admissible (holder None: anybody;
         tick None: inputs are missing), oldest holder first.
     :ivar opened_at: when the newest right opened.
     :ivar open_to_all_since: when anybody's right opened.
     """
 
-    assigned: Account | None = None
+    owners: tuple[Account, ...] = ()
     rights: dict[Account | None, Tick | None] = field(default_factory=dict)
     opened_at: Tick | None = None
     open_to_all_since: Tick | None = None
     record: ProofRecorded | None = None
+    offers: list[ProofOffered] = field(default_factory=list)
+    claims: list[UncleClaimed] = field(default_factory=list)
+
+    @property
+    def assigned(self) -> Account | None:
+        """The first of its own provers."""
+        return next(iter(self.owners), None)
+
+    def assign(self, prover: Account | None) -> None:
+        """One more of its own provers, whose right waits for inputs; None: anybody's."""
+        self.rights[prover] = None
+        if prover is not None:
+            self.owners = (*self.owners, prover)
 
     def admissible(self, who: Account) -> Tick | None:
         """From which tick on a record of ``who`` is admissible; None if that is not known."""
@@ -66,6 +83,7 @@ class JobView:
     pool: tuple[PoolMember, ...]
     nodes: dict[TreeIndex, NodeView] = field(default_factory=dict)
     failed: list[Account] = field(default_factory=list)
+    accused: list[SlashPending] = field(default_factory=list)
     income: int = 0
     is_proven: bool = False
     is_settled: bool = False
@@ -115,24 +133,35 @@ class Board:
         match event:
             case JobOpened(job, header, pool):
                 self.jobs[job] = JobView(job, header, tick, pool)
-            case Assigned(job, index, prover):
-                self.jobs[job].nodes[index] = NodeView(prover)
-            case RightOpened(job, index, holder, admissible):
-                self._open(self.jobs[job].nodes[index], holder, admissible, tick)
-            case TakenOver(job, index, previous, heir):
-                node = self.jobs[job].nodes[index]
-                node.rights.setdefault(previous, None)
-                node.rights.setdefault(heir, None)
             case RightMissed(job, _, holder, True):
                 self.jobs[job].failed.append(holder)
-            case ProofRecorded(job, index):
-                self.jobs[job].nodes[index].record = event
+            case SlashPending(job):
+                self.jobs[job].accused.append(event)
             case JobProven(job):
                 self.jobs[job].is_proven = True
             case JobSettled(job):
                 self.jobs[job].is_settled = True
             case JobVoided(job):
                 self.jobs[job].is_void = True
+            case Assigned(job, index):
+                self.jobs[job].nodes.setdefault(index, NodeView()).assign(event.prover)
+            case _:
+                self._observe_node(tick, event)
+
+    def _observe_node(self, tick: Tick, event: Event) -> None:
+        match event:
+            case RightOpened(job, index, holder, admissible):
+                self._open(self.jobs[job].nodes[index], holder, admissible, tick)
+            case TakenOver(job, index, previous, heir):
+                node = self.jobs[job].nodes[index]
+                node.rights.setdefault(previous, None)
+                node.rights.setdefault(heir, None)
+            case ProofRecorded(job, index):
+                self.jobs[job].nodes[index].record = event
+            case ProofOffered(job, index):
+                self.jobs[job].nodes[index].offers.append(event)
+            case UncleClaimed(job, index):
+                self.jobs[job].nodes[index].claims.append(event)
 
     def _fund(self, moved: Moved) -> None:
         if moved.target.kind is PocketKind.ESCROW:

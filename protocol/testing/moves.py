@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Any, Final
 
-from protocol.events import JobOpened, LeaderElected, RoundSkipped
+from protocol.events import JobOpened, LeaderElected, ProofRecorded, RoundSkipped
 from protocol.ledger import balance, prover_stake
 from protocol.messages import (
     NO_JOB,
@@ -23,25 +23,31 @@ from protocol.messages import (
     BlockContent,
     BlockReveal,
     Certificate,
+    Inclusion,
     Intent,
     LeafHeader,
     LogHeader,
+    Operation,
+    ProofEvidence,
     ProofRecord,
     ProposalEvidence,
     SignedBid,
+    SlashVote,
+    UncleClaim,
     Vote,
     VoteEvidence,
     commitment_digest,
     sign_bid,
     sign_header,
+    sign_operation,
     sign_vote,
 )
-from protocol.rules import BackupDuty, CommitDuty, RevealDuty
+from protocol.rules import BackupDuty, CommitDuty, RevealDuty, Stage
 from protocol.signing import digest
 from protocol.testing.board import JobView
 from protocol.testing.cast import BEGGAR, OUTSIDER, PROVERS, SEQUENCERS, actor, draw_lot
 from protocol.testing.oracles import must
-from protocol.testing.scenario import GENESIS_ROOT
+from protocol.testing.scenario import GENESIS_ROOT, STAKE_UNIT
 from protocol.testing.world import World
 from protocol.types import (
     Account,
@@ -53,6 +59,7 @@ from protocol.types import (
     Count,
     Digest,
     JobId,
+    Nonce,
     Root,
     Round,
     Salt,
@@ -113,11 +120,11 @@ REVEALS: Final = ("honest", "honest", "honest", "somebody else", "wrong salt", "
 
 
 @_move(
-    2,
+    5,
     who=SEQUENCERS,
     height=(0, 1, 2, 3),
-    split=(0, 5_000, 10_000),
-    fee=(0, 7, 1_000),
+    split=(10_000, 0, 5_000),
+    fee=(1_000, 0, 7, 1_000),
     how=(*REVEALS, "late"),
 )
 def build(world: World, *, who: str, height: int, split: int, fee: int, how: str) -> None:
@@ -178,8 +185,8 @@ def name_of(account: Account) -> str:
     3,
     who=ANYBODY,
     height=(0, 1, 2, 3),
-    split=(0, 5_000, 10_000),
-    fee=(0, 7, 1_000),
+    split=(10_000, 0, 5_000),
+    fee=(1_000, 0, 7, 1_000),
     how=(*CONTENTS, "wrong round", "borrowed lot"),
 )
 def commit(world: World, *, who: str, height: int, split: int, fee: int, how: str) -> None:
@@ -250,7 +257,13 @@ def _round_to_reveal(world: World, who: str) -> Round | None:
     return None if duty is None else duty.round
 
 
-@_move(2, height=(0, 1, 2), split=(0, 5_000, 10_000), fee=(0, 7, 1_000), silent=(0b0, 0b1, 0b110))
+@_move(
+    2,
+    height=(0, 1, 2),
+    split=(10_000, 0, 5_000),
+    fee=(1_000, 0, 7, 1_000),
+    silent=(0b0, 0b1, 0b110),
+)
 def contend(world: World, *, height: int, split: int, fee: int, silent: int) -> None:
     """A round in which all sequencers compete; who is silent does not reveal."""
     for who in SEQUENCERS:
@@ -283,10 +296,10 @@ BACKUPS: Final = ("honest", "honest", "late", "three leaves", "orphan", "greedy"
 
 
 @_move(
-    2,
+    4,
     who=ANYBODY,
     height=(0, 1),
-    fee=(0, 7, 1_000),
+    fee=(1_000, 0, 7, 1_000),
     how=BACKUPS,
     patience=(0, 0, 0, 60),
 )
@@ -310,7 +323,7 @@ def back_up(world: World, *, who: str, height: int, fee: int, how: str, patience
 # --- proving ---
 
 
-@_move(2, who=ANYBODY, capacity=(0, 1), span=(-1, 4, 16, 60))
+@_move(2, who=ANYBODY, capacity=(0, 1), span=(-1, 4, 16, 60, 2_000))
 def intend(world: World, *, who: str, capacity: int, span: int) -> None:
     """An intent for ``span`` ticks more."""
     world.say(who, Intent(Count(capacity), Tick(max(0, world.tick + span))))
@@ -341,7 +354,7 @@ LIES: Final = (
 """What may be wrong with a record."""
 
 
-@_move(5, who=ANYBODY, nth=(0, 1, 2, 3, 7), lie=LIES)
+@_move(7, who=ANYBODY, nth=(0, 1, 2, 3, 7), lie=LIES)
 def prove(world: World, *, who: str, nth: int, lie: str) -> None:
     """A record of the ``nth`` tree node that fits the description.
 
@@ -363,7 +376,9 @@ def prove(world: World, *, who: str, nth: int, lie: str) -> None:
 def _fits(tick: Tick, job: JobView, index: TreeIndex, who: Account, lie: str) -> bool:
     node = job.nodes[index]
     since, has_record = node.admissible(who), node.record is not None
-    is_due = job.is_open and not has_record and since is not None and since <= tick + 1
+    has_offered = any(one.prover == who for one in node.offers)
+    is_new = job.is_open and not has_record and not has_offered
+    is_due = is_new and since is not None and since <= tick + 1
     match lie:
         case "too early":
             return job.is_open and not has_record and since is not None and not is_due
@@ -411,14 +426,40 @@ def due_records(world: World, who: str) -> Iterator[ProofRecord]:
                 yield record_of(job, index, who)
 
 
-@_move(4, ticks=(1, 2, 4), lag=(1, 2, 5), dead=(0b0, 0b1, 0b10, 0b1001, 0b0110, 0b1110, 0b11111111))
-def work(world: World, *, ticks: int, lag: int, dead: int) -> None:
-    """All provers but those whose bit is set record what they may, for so many ticks."""
+def include_all(world: World, who: str) -> None:
+    """Take all offers that the actor may take, where merge owners decide."""
+    for errand in world.machine.proving.errands(actor(who).account, world.tick):
+        if isinstance(errand, Inclusion):
+            world.say(who, errand)
+
+
+def claim_all(world: World, who: str) -> None:
+    """Show every proof that the rule would still have of the actor, beside what is recorded."""
+    for duty in world.machine.proving.duties(actor(who).account):
+        if duty.stage is Stage.UNCLE:
+            record = record_of(world.board.jobs[duty.job], duty.index, who)
+            world.say(who, UncleClaim(record))
+
+
+@_move(
+    7,
+    ticks=(1, 2, 4),
+    lag=(1, 2, 5),
+    dead=(0b0, 0b1, 0b10, 0b1001, 0b0110, 0b1110, 0b11111111),
+    is_greedy=(True, False),
+)
+def work(world: World, *, ticks: int, lag: int, dead: int, is_greedy: bool) -> None:
+    """All provers but those whose bit is set record what they may, for so many ticks; the greedy
+    claim whatever they may, too.
+    """
     living = [name for at, name in enumerate(world.scenario.provers) if not dead >> at & 1]
     for _ in range(ticks):
         for name in living:
             for record in due_records(world, name):
                 world.say(name, record)
+            include_all(world, name)
+            if is_greedy:
+                claim_all(world, name)
         world.step(lag)
 
 
@@ -427,23 +468,29 @@ def survive(world: World, *, nth: int) -> None:
     """From now on one prover alone is alive and honest: every job must be paid in time.
 
     A job that was open to anybody before is left out, and so is what builds on it: there nobody was
-    promised more time.
+    promised more time. Who is slashed meanwhile for an older job can promise nothing.
     """
-    now, cards = world.tick, world.scenario.cards
-    able = [name for at, name in enumerate(world.scenario.provers) if cards[at]]
+    now = world.tick
+    able = [name for name in world.scenario.provers if _has_card(world, name)]
     promised = list(takewhile(lambda job: _is_young(job, now), world.board.open_jobs()))
     if not able or not promised:
         return
     world.waiting.clear()
+    name = able[nth % len(able)]
     end = max(world.machine.proving.latest(job.id, now) for job in promised)
     while world.tick < end and any(job.is_open for job in promised):
-        for record in due_records(world, able[nth % len(able)]):
-            world.say(able[nth % len(able)], record)
+        for record in due_records(world, name):
+            world.say(name, record)
+        include_all(world, name)
         world.step(world.scenario.usual_lag)
-    for job in promised:
+    for job in promised if _has_card(world, name) else ():
         if not world.board.has_lost(job):
             must(not job.is_void, "a job was void though a prover lived", job.id.hex())
             must(job.is_proven, "not proven in time though a prover lived", job.id.hex())
+
+
+def _has_card(world: World, name: str) -> bool:
+    return world.machine.ledger.holds(prover_stake(actor(name).account)) >= STAKE_UNIT
 
 
 def _is_young(job: JobView, now: Tick) -> bool:
@@ -452,6 +499,143 @@ def _is_young(job: JobView, now: Tick) -> bool:
         node.record is not None or node.open_to_all_since in (None, now)
         for node in job.nodes.values()
     )
+
+
+# --- beside and after a record ---
+
+
+CLAIMS: Final = (
+    "no lie",
+    "no lie",
+    "no lie",
+    "no lie",
+    "no right",
+    "not recorded",
+    "recorded",
+    "no children",
+    "swapped children",
+    "no such place",
+    "no such job",
+)
+"""What may be wrong with a claim."""
+
+
+@_move(3, who=ANYBODY, nth=(0, 1, 2, 3, 7), lie=CLAIMS)
+def claim(world: World, *, who: str, nth: int, lie: str) -> None:
+    """An uncle claim for the ``nth`` tree node of late jobs that fits the description.
+
+    An honest one is sent by whoever has a right to it.
+    """
+    is_true = lie in ("no lie", "no children", "swapped children", "no such place")
+    senders = (who,) if lie in ("no right", "no such job") else world.scenario.provers
+    places = [
+        (job, index, sender)
+        for job in reversed(world.board.jobs.values())
+        for index in job.nodes
+        for sender in senders
+        if _may_claim(world.tick, job, index, actor(sender).account, "" if is_true else lie)
+    ]
+    if places:
+        job, index, sender = places[nth % len(places)]
+        record = record_of(job, index, sender, lie)
+        if lie == "no such job":
+            record = replace(record, job=JobId(digest(b"no such job")))
+        world.say(sender, UncleClaim(record))
+
+
+def _may_claim(tick: Tick, job: JobView, index: TreeIndex, who: Account, lie: str) -> bool:
+    node = job.nodes[index]
+    since = node.admissible(who)
+    if since is None or since > tick + 1:
+        return lie == "no right" and job.is_open and not node.is_held_by(who)
+    shown = [one.prover for one in node.claims]
+    is_recorded = node.record is not None
+    match lie:
+        case "no such job":
+            return True
+        case "not recorded":
+            return job.is_open and not is_recorded
+        case "recorded":
+            is_shown = who in shown or (node.record is not None and node.record.prover == who)
+            return is_shown and not job.is_void
+    is_mine = node.record is not None and node.record.prover == who
+    return not is_mine and who not in shown and (is_recorded or job.is_void)
+
+
+@_move(
+    3,
+    who=("everybody", "everybody", *ANYBODY),
+    is_guilty=(True, True, False),
+    nth=(0, 1),
+    how=("in time", "in time", "twice", "at once"),
+)
+def vote(world: World, *, who: str, is_guilty: bool, nth: int, how: str) -> None:
+    """A word on the ``nth`` of the slashes that are not decided, or else of the latest; in time
+    is after the grace.
+    """
+    told = [one for job in reversed(world.board.jobs.values()) for one in job.accused]
+    pending = [one for one in told if one.decided > world.tick] or told
+    if not pending:
+        return
+    event = pending[nth % len(pending)]
+    while world.tick < event.grace_ends and how != "at once":
+        world.step()
+    for name in (SEQUENCERS if who == "everybody" else (who,)) * (2 if how == "twice" else 1):
+        world.say(name, SlashVote(event.job, event.prover, is_guilty))
+
+
+@_move(3, who=ANYBODY, nth=(0, 1, 2), lie=("no lie", "no right", "another claim"))
+def include(world: World, *, who: str, nth: int, lie: str) -> None:
+    """Take the ``nth`` offer, rightly or not; without offers, one that nobody made."""
+    offers = [
+        one
+        for job in world.board.jobs.values()
+        for node in job.nodes.values()
+        for one in node.offers
+        if job.is_open and node.record is None
+    ]
+    if not offers:
+        records = [one for job in world.board.jobs.values() for one in _records(job)]
+        for first in records[:1]:
+            world.say(who, Inclusion(first.job, first.index, first.prover, first.claim))
+        return
+    one = offers[nth % len(offers)]
+    above = TreeIndex(Count(one.index.level + 1), Count(one.index.position // 2))
+    owners = world.board.jobs[one.job].nodes[above].rights
+    able = [name for name in world.scenario.provers if actor(name).account in owners]
+    name = able[nth % len(able)] if able and lie != "no right" else who
+    claimed = Claim(bytes(32)) if lie == "another claim" else one.claim
+    world.say(name, Inclusion(one.job, one.index, one.prover, claimed))
+
+
+def _records(job: JobView) -> Iterator[ProofRecorded]:
+    return (node.record for node in job.nodes.values() if node.record is not None)
+
+
+REPORTS: Final = ("true", "true", "twice", "forged", "no stake", "no such job")
+"""What may be wrong with evidence of a bad proof; that the bytes are bad is for voters to see."""
+
+
+@_move(2, who=ANYBODY, whom=("p0", "p1", "p7"), how=REPORTS, nth=(0, 0, 1))
+def report(world: World, *, who: str, whom: str, how: str, nth: int) -> None:
+    """Evidence that somebody signed a record, or a claim, whose bytes do not prove it."""
+    jobs = [job for job in world.board.jobs.values() if job.is_open]
+    if not jobs:
+        return
+    job, offender = jobs[-1], actor(OUTSIDER if how == "no stake" else whom)
+    index = sorted(job.nodes)[nth % len(job.nodes)]
+    record = record_of(job, index, whom)
+    if how == "no such job":
+        record = replace(record, job=JobId(digest(b"no such job")))
+    said = UncleClaim(record) if nth else record
+    operation = Operation(offender.account, Nonce(nth), Tick(world.tick), said)
+    key = actor("a forger").seed if how == "forged" else offender.seed
+    signature = sign_operation(key, world.machine.network, operation).signature
+    evidence = ProofEvidence(
+        operation.sender, operation.nonce, operation.valid_until, said, signature
+    )
+    for name in (who, SEQUENCERS[0])[: 2 if how == "twice" else 1]:
+        world.say(name, evidence)
 
 
 # --- operations as such ---

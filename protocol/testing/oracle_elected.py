@@ -1,10 +1,13 @@
-"""Judge of elected provers: deals, inherits, times, draws and pays by a second reading of the rule.
+"""Judge of elected provers: deals, inherits, times and draws by a second reading of the rule.
 
 Written from the numbered sentences of ``protocol.proving.elected``, on the log alone; it calls
-nothing of that module.
+nothing of that rule's modules. What is paid and slashed is judged in
+:mod:`protocol.testing.oracle_elected_pay`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from protocol.events import (
     Assigned,
@@ -12,6 +15,7 @@ from protocol.events import (
     JobOpened,
     LeaderElected,
     PoolMember,
+    ProofOffered,
     ProofPassedOver,
     ProofRecorded,
     RightMissed,
@@ -19,28 +23,36 @@ from protocol.events import (
     TakenOver,
     WindowStarted,
 )
-from protocol.ledger import Cause, Moved
+from protocol.ledger import Moved, PocketKind
 from protocol.machine import Machine
-from protocol.testing.board import JobView, NodeView, is_backup
-from protocol.testing.oracles import Oracle, Page, found, framed_hash, must
+from protocol.messages import Inclusion, Operation, ProofRecord
+from protocol.testing.board import is_backup
+from protocol.testing.oracles import Oracle, Page, framed_hash, must
 from protocol.testing.scenario import Scenario
-from protocol.types import Account, Count, JobId, Tick, TreeIndex
+from protocol.types import Account, Claim, Count, JobId, Tick, TreeIndex
 
 Place = tuple[int, int]
 Cell = tuple[JobId, TreeIndex]
+Offer = tuple[Cell, Account, Claim]
 
 
 def owner_leaf(seed: bytes, level: int, position: int) -> int:
     """Which leaf's prover owns a tree node: at each merge a bit says which way."""
     while level:
-        place = level.to_bytes(2, "big") + position.to_bytes(2, "big")
-        position = 2 * position + framed_hash(b"provnet/merge-side/1", seed, place)[0] % 2
+        position = 2 * position + _side(seed, level, position)
         level -= 1
     return position
 
 
-def assignment(seed: bytes, leaves: int, pool: tuple[PoolMember, ...]) -> dict[Place, bytes | None]:
-    """Every tree node's prover: shuffled cards dealt to the leaves, merges to a leaf below."""
+def _side(seed: bytes, level: int, position: int) -> int:
+    place = level.to_bytes(2, "big") + position.to_bytes(2, "big")
+    return framed_hash(b"provnet/merge-side/1", seed, place)[0] % 2
+
+
+def assignment(
+    seed: bytes, leaves: int, pool: tuple[PoolMember, ...], each: int = 1
+) -> dict[Place, tuple[bytes, ...]]:
+    """Every tree node's provers: shuffled cards dealt to the leaves, merges to leaves below."""
     cards = []
     for member in pool:
         for card in range(member.cards):
@@ -48,51 +60,87 @@ def assignment(seed: bytes, leaves: int, pool: tuple[PoolMember, ...]) -> dict[P
             lot = framed_hash(b"provnet/card/1", seed, member.prover, number)
             cards.append((lot, member.prover))
     cards.sort()
-    dealt = [cards[at % len(cards)][1] if cards else None for at in range(leaves)]
-    levels = leaves.bit_length()
-    return {
-        (level, position): dealt[owner_leaf(seed, level, position)]
-        for level in range(levels)
-        for position in range(leaves >> level)
-    }
+    given: dict[Place, tuple[bytes, ...]] = {}
+    for at in range(leaves):
+        hand: list[bytes] = []
+        for step in range(len(cards)):
+            prover = cards[(at * each + step) % len(cards)][1]
+            if prover not in hand and len(hand) < each:
+                hand.append(prover)
+        given[0, at] = tuple(hand)
+    for level in range(1, leaves.bit_length()):
+        for position in range(leaves >> level):
+            side = _side(seed, level, position)
+            near = given[level - 1, 2 * position + side]
+            far = given[level - 1, 2 * position + 1 - side]
+            given[level, position] = tuple(_by_turns(near, far, each))
+    return given
+
+
+def _by_turns(near: tuple[bytes, ...], far: tuple[bytes, ...], count: int) -> list[bytes]:
+    taken: list[bytes] = []
+    for turn in range(max(len(near), len(far))):
+        for hand in (near, far):
+            if turn < len(hand) and hand[turn] not in taken and len(taken) < count:
+                taken.append(hand[turn])
+    return taken
 
 
 def succession(
-    seed: bytes, leaves: int, given: dict[Place, bytes | None], at: Place
+    seed: bytes, leaves: int, given: dict[Place, tuple[bytes, ...]], at: Place
 ) -> list[bytes]:
     """Heirs of a tree node: provers of the siblings along the path from its leaf to the root."""
     leaf = owner_leaf(seed, *at)
-    heirs: list[bytes] = []
+    line: list[bytes] = []
     for level in range(leaves.bit_length() - 1):
-        heir = given[level, (leaf >> level) ^ 1]
-        if heir not in (None, given[at], *heirs):
-            heirs.append(heir or b"")
-    return heirs
+        for heir in given[level, (leaf >> level) ^ 1]:
+            if heir not in given[at] and heir not in line:
+                line.append(heir)
+    return line
 
 
 class ElectedOracle(Oracle):
-    """Assignment, heirs, windows, draws and amounts, recomputed."""
+    """Assignment, heirs, windows, draws and inclusions, recomputed.
+
+    :ivar held: who got a right to a tree node, one group after the other; nobody is anybody.
+    """
 
     def __init__(self, scenario: Scenario) -> None:
         super().__init__(scenario)
         self.parameters = scenario.proving_parameters
         self.intents: dict[Account, Tick] = {}
         self.pool: tuple[PoolMember, ...] = ()
-        self.given: dict[JobId, dict[Place, bytes | None]] = {}
-        self.held: dict[Cell, list[Account | None]] = {}
-        self.closes: dict[Cell, Tick] = {}
+        self.given: dict[JobId, dict[Place, tuple[bytes, ...]]] = {}
+        self.named: dict[Cell, list[Account | None]] = {}
+        self.held: dict[Cell, list[tuple[Account, ...]]] = {}
+        self.closes: dict[Cell, dict[Account, Tick]] = {}
         self.opened: dict[Cell, Tick] = {}
-        self.stakes = {one.account: one.prover_stake for one in scenario.genesis().accounts}
+        self.invited: dict[Cell, list[Account | None]] = {}
+        accounts = scenario.genesis().accounts
+        self.stakes: dict[bytes, int] = {one.account: one.prover_stake for one in accounts}
+        self.failed: dict[JobId, list[Account]] = {}
         self.told: list[Cell] = []
         self.draws: dict[Cell, list[tuple[bytes, bool]]] = {}
+        self.recorded: set[Cell] = set()
+        self.offers: set[Offer] = set()
+        self.chosen: list[Offer] = []
 
     def judge(self, page: Page, machine: Machine) -> None:
         """Forget what concerned the last block alone."""
         self.told, self.draws = [], {}
         super().judge(page, machine)
 
+    # --- who ---
+
+    def on_moved(self, page: Page, moved: Moved) -> None:
+        """Stake that is lost buys no cards."""
+        if moved.source.kind is PocketKind.PROVER_STAKE:
+            self.stakes[moved.source.owner] -= moved.amount
+
     def on_intent_registered(self, page: Page, event: IntentRegistered) -> None:
         """The latest intent counts."""
+        reach = event.until - page.tick
+        must(reach <= self.parameters.intent_ticks_max, "an intent for too long", event)
         self.intents[event.prover] = event.until
 
     def on_leader_elected(self, page: Page, event: LeaderElected) -> None:
@@ -110,19 +158,33 @@ class ElectedOracle(Oracle):
             return
         must(event.pool == self.pool, "not the pool at the election", event)
         seed, leaves = event.header.seed, len(event.header.content.leaves)
-        self.given[event.job] = assignment(seed, leaves, event.pool)
+        each = self.parameters.provers_per_node
+        self.given[event.job] = assignment(seed, leaves, event.pool, each)
+        self.failed[event.job] = []
 
     def on_assigned(self, page: Page, event: Assigned) -> None:
         """Everybody can recompute it."""
-        due = self.given[event.job][event.index.level, event.index.position]
-        must(event.prover == due, "assigned to somebody else", event)
-        self.held[event.job, event.index] = [event.prover]
+        cell = (event.job, event.index)
+        due = self._own(cell) or (None,)
+        named = self.named.setdefault(cell, [])
+        named.append(event.prover)
+        must(tuple(named) == due[: len(named)], "assigned to somebody else", event)
+        self.held[cell] = [self._own(cell)]
+
+    def _own(self, cell: Cell) -> tuple[Account, ...]:
+        job, index = cell
+        return tuple(Account(one) for one in self.given[job][index.level, index.position])
+
+    # --- when ---
 
     def on_right_opened(self, page: Page, event: RightOpened) -> None:
         """Admissible after the minimal time."""
         cell = (event.job, event.index)
-        must(event.holder == self.held[cell][-1], "a right of somebody else", event)
+        must(event.holder in (self.held[cell][-1] or (None,)), "a right of somebody else", event)
         must(event.admissible == page.tick + self._least(event.index), "wrong time", event)
+        invited = self.invited.setdefault(cell, [])
+        must(event.holder not in invited, "a right opened twice", event)
+        invited.append(event.holder)
         self.opened[cell] = page.tick
 
     def _least(self, index: TreeIndex) -> int:
@@ -137,83 +199,123 @@ class ElectedOracle(Oracle):
     def on_window_started(self, page: Page, event: WindowStarted) -> None:
         """A window starts once its right is final."""
         cell = (event.job, event.index)
-        opened = self.opened[cell]
-        must(opened <= page.block.moment.settled, "a window before its right is final", event)
-        must(event.holder == self.held[cell][-1], "a window of somebody else", event)
+        must(
+            self.opened[cell] <= page.block.moment.settled,
+            "a window before its right is final",
+            event,
+        )
+        must(event.holder in self.held[cell][-1], "a window of somebody else", event)
         must(event.closes == page.tick + self._window(event.index), "wrong end", event)
-        must(cell not in self.closes, "a window started twice", event)
-        self.closes[cell] = event.closes
+        closes = self.closes.setdefault(cell, {})
+        must(event.holder not in closes, "a window started twice", event)
+        closes[event.holder] = event.closes
 
     def on_right_missed(self, page: Page, event: RightMissed) -> None:
         """A window ends; who misses its own tree node has failed."""
         cell = (event.job, event.index)
-        must(page.tick == self.closes[cell] + 1, "missed at another time than said", event)
-        own = self.given[event.job][event.index.level, event.index.position]
-        must(event.failed == (event.holder == own), "failed is who misses its own", event)
+        closed = self.closes[cell][event.holder]
+        must(page.tick == closed + 1, "missed at another time than said", event)
+        must(event.holder not in self.failed[event.job], "missed after it had failed", event)
+        must(event.failed == (event.holder in self._own(cell)), "failed is who misses its own")
         self.told.append(cell)
 
     def on_taken_over(self, page: Page, event: TakenOver) -> None:
         """The next heir that has not failed and had no right before."""
         job = page.board.jobs[event.job]
         cell = (event.job, event.index)
-        held, given = self.held[cell], self.given[event.job]
-        must(event.previous == held[-1], "taken from somebody else", event)
-        is_due = cell in self.told or event.previous in job.failed
-        must(is_due, "taken over without a miss", event)
-        must(job.nodes[event.index].record is None or cell in self.told, "taken over when recorded")
+        held = self.held[cell]
+        must(event.previous == held[-1][0], "taken from somebody else", event)
+        is_lost = all(one in job.failed for one in held[-1])
+        must(cell in self.told or is_lost, "taken over without a miss", event)
+        must(cell not in self.recorded, "taken over when recorded", event)
         at = (int(event.index.level), int(event.index.position))
-        heirs = succession(job.header.seed, len(job.header.content.leaves), given, at)
-        left = [heir for heir in heirs if heir not in held and heir not in job.failed]
+        leaves = len(job.header.content.leaves)
+        line = succession(job.header.seed, leaves, self.given[event.job], at)
+        had = {one for group in held for one in group}
+        left = [heir for heir in line if heir not in had and heir not in job.failed]
         must(event.heir == (left[0] if left else None), "taken over by somebody else", event)
-        held.append(event.heir)
+        held.append(() if event.heir is None else (event.heir,))
         self.closes.pop(cell, None)
+        self.invited.pop(cell, None)
+
+    # --- which ---
+
+    def _is_choice(self, cell: Cell) -> bool:
+        """Whether the owner of the merge above decides."""
+        job, index = cell
+        is_root = len(self.given[job]) == (2 << index.level) - 1
+        by_owner = self.parameters.inclusion.value == "merge_owner"
+        return by_owner and not is_root and bool(self.held[cell][-1])
+
+    def on_proof_offered(self, page: Page, event: ProofOffered) -> None:
+        """An offer waits."""
+        cell = (event.job, event.index)
+        must(self._is_choice(cell), "an offer where the log includes", event)
+        self.offers.add((cell, event.prover, event.claim))
 
     def on_proof_recorded(self, page: Page, event: ProofRecorded) -> None:
-        """A winner, if there was a draw."""
-        self._draw(page, event, wins=True)
+        """A winner, if there was a draw; else somebody's choice."""
+        cell = (event.job, event.index)
+        self.recorded.add(cell)
+        if self._is_choice(cell):
+            self.chosen.append((cell, event.prover, event.claim))
+        else:
+            self._draw(page, event, wins=True)
 
     def on_proof_passed_over(self, page: Page, event: ProofPassedOver) -> None:
         """A loser."""
-        self._draw(page, event, wins=False)
+        if not self._is_choice((event.job, event.index)):
+            self._draw(page, event, wins=False)
 
     def _draw(self, page: Page, event: ProofRecorded | ProofPassedOver, *, wins: bool) -> None:
         beacon = page.block.moment.beacon
         lot = framed_hash(b"provnet/contest/1", beacon, event.prover, event.claim)
         self.draws.setdefault((event.job, event.index), []).append((lot, wins))
 
+    def heard(self, page: Page, operation: Operation, reason: str | None) -> None:
+        """A choice has a word of somebody who may deliver the merge above."""
+        said, sender = operation.payload, operation.sender
+        if reason is not None or not self.chosen:
+            return
+        cell, prover, claim = self.chosen[-1]
+        if isinstance(said, Inclusion):
+            must((cell, prover, claim) in self.offers, "included what nobody offered", said)
+            must((said.prover, said.claim) == (prover, claim), "another offer was included", said)
+        else:
+            is_own = isinstance(said, ProofRecord) and (sender, said.claim) == (prover, claim)
+            must(is_own, "recorded without a word of the owner", cell[1])
+        job, index = cell
+        above = (job, TreeIndex(Count(index.level + 1), Count(index.position // 2)))
+        groups = self.held[above]
+        is_holder = any(sender in group or not group for group in groups)
+        must(is_holder, "included by somebody else", said)
+        self.chosen.pop()
+
+    # --- what is left ---
+
     def conclude(self, page: Page, machine: Machine) -> None:
         """The right lots won, and whatever was due at this tick was told."""
+        must(not self.chosen, "recorded without a word of the owner", self.chosen)
         for (_, index), draws in self.draws.items():
             winners = [lot for lot, wins in draws if wins]
             must(winners == [min(lot for lot, _ in draws)], "the wrong lot won", index)
         for job in page.board.open_jobs():
+            self.failed[job.id] = list(job.failed)
             for index, node in job.nodes.items():
-                holder = self.held[job.id, index][-1]
-                if node.record is None and holder is not None and node.opened_at is not None:
-                    self._check_window(page, (job.id, index), node.opened_at)
+                cell = (job.id, index)
+                must(len(self.named[cell]) == max(1, len(self._own(cell))), "unnamed", index)
+                if node.record is None and node.opened_at is not None:
+                    self._check_windows(page, cell, node.opened_at)
 
-    def _check_window(self, page: Page, cell: Cell, opened: Tick) -> None:
+    def _check_windows(self, page: Page, cell: Cell, opened: Tick) -> None:
+        holders = self.held[cell][-1]
+        invited = self.invited.get(cell, [])
+        must(sorted(invited, key=repr) == sorted(holders or (None,), key=repr), "not all may", cell)
         is_final = opened <= page.block.moment.settled
-        must(is_final == (cell in self.closes), "a window did not start in time", page.tick)
-        must(self.closes.get(cell, page.tick) >= page.tick, "a miss was overlooked", page.tick)
+        for holder in self._still_due(cell, holders):
+            closes = self.closes.get(cell, {}).get(holder)
+            must(is_final == (closes is not None), "a window did not start in time", page.tick)
+            must(closes is None or closes >= page.tick, "a miss was overlooked", page.tick)
 
-    def on_moved(self, page: Page, moved: Moved) -> None:
-        """A tree node's pay is its part of the work."""
-        if moved.job is None or moved.place is None:
-            return
-        job, works = page.board.jobs[moved.job], self.parameters
-        leaves = len(job.header.content.leaves)
-        work = works.merge_work if moved.place.level else works.leaf_work
-        whole = leaves * works.leaf_work + (leaves - 1) * works.merge_work
-        worth = job.income * job.header.fee_split // 10_000 * work // whole
-        earned = self._earned(job, moved.place, job.nodes[moved.place], worth)
-        due = worth - earned if moved.cause is Cause.FAILED_SHARE else earned
-        must(moved.amount == due, "not the pay that is due", moved, due)
-
-    def _earned(self, job: JobView, index: TreeIndex, node: NodeView, worth: int) -> int:
-        prover = found(node.record, "pay without a record", index).prover
-        if prover == self.given[job.id][index.level, index.position]:
-            return 0 if prover in job.failed else worth
-        if prover in self.held[job.id, index]:
-            return worth * int(self.parameters.takeover_bps) // 10_000
-        return worth * int(self.parameters.open_bps) // 10_000
+    def _still_due(self, cell: Cell, holders: tuple[Account, ...]) -> Iterator[Account]:
+        return (one for one in holders if one not in self.failed[cell[0]])

@@ -19,6 +19,7 @@ from typing import ClassVar, Final, TypeVar
 from protocol.events import (
     EquivocationPunished,
     Event,
+    InvalidProofPunished,
     JobOpened,
     JobSettled,
     JobVoided,
@@ -27,11 +28,12 @@ from protocol.events import (
     ProofPassedOver,
     ProofRecorded,
 )
-from protocol.ledger import Cause, Moved, Pocket, PocketKind, balance
+from protocol.ledger import Cause, Moved, Pocket, PocketKind, balance, uncle_reserve
 from protocol.machine import FinalBlock, Machine
 from protocol.messages import (
     NO_JOB,
     Operation,
+    ProofEvidence,
     ProofRecord,
     ProposalEvidence,
     VoteEvidence,
@@ -161,7 +163,7 @@ class MoneyOracle(Oracle):
 
 
 PAYS: Final = (Cause.PROVER_PAY, Cause.OPEN_PAY, Cause.TAKEOVER_PAY)
-"""Pay of a prover for a tree node, whatever it is called."""
+"""Pay of the recorded prover for a tree node, whatever it is called."""
 
 
 class PaymentOracle(Oracle):
@@ -170,6 +172,7 @@ class PaymentOracle(Oracle):
     def __init__(self, scenario: Scenario) -> None:
         super().__init__(scenario)
         self.paid: dict[tuple[JobId, TreeIndex], Account] = {}
+        self.beside: set[tuple[JobId, TreeIndex | None, bytes]] = set()
         self.in_escrow: Counter[JobId] = Counter()
         self.funded: dict[JobId, int] = {}
         self.treasury = scenario.treasury
@@ -206,6 +209,12 @@ class PaymentOracle(Oracle):
         self.funded[job] = moved.amount
 
     def _pay(self, job: JobView, moved: Moved) -> None:
+        if moved.cause is Cause.CO_PAY:
+            self._pay_beside(job, moved)
+            return
+        if moved.cause is Cause.UNCLE_RESERVED:
+            must(moved.target == uncle_reserve(job.id), "kept for another job", moved)
+            return
         if moved.cause not in PAYS:
             is_share = moved.cause in (Cause.SEQUENCER_SHARE, Cause.BACKUP_PAY)
             is_backup = not job.nodes
@@ -219,8 +228,18 @@ class PaymentOracle(Oracle):
         must(moved.target == balance(record.prover), "pay did not go to the prover", moved)
         self.paid[job.id, place] = record.prover
         if moved.cause is Cause.PROVER_PAY:
-            must(record.prover == job.nodes[place].assigned, "not its own tree node", moved)
+            must(record.prover in job.nodes[place].owners, "not its own tree node", moved)
             must(record.prover not in job.failed, "who failed the job was paid", moved)
+
+    def _pay_beside(self, job: JobView, moved: Moved) -> None:
+        """Another of its provers, which showed a proof of its own, is paid once."""
+        node = job.nodes[found(moved.place, "a pay names no tree node", moved)]
+        shown = [one.prover for one in node.claims if one.prover in node.owners]
+        must(moved.target.owner in shown, "paid for a proof that nobody saw", moved)
+        must(moved.target.owner not in job.failed, "who failed the job was paid", moved)
+        cell = (job.id, moved.place, moved.target.owner)
+        must(cell not in self.beside, "a prover was paid twice for a tree node", moved)
+        self.beside.add(cell)
 
     def on_job_settled(self, page: Page, event: JobSettled) -> None:
         """Settled once, in order, with a root and all of its fees."""
@@ -301,7 +320,7 @@ class RightsOracle(Oracle):
 class OperationOracle(Oracle):
     """Each operation has one outcome, counts once, costs what it costs, and was announced."""
 
-    FREE: ClassVar[tuple[type, ...]] = (VoteEvidence, ProposalEvidence)
+    FREE: ClassVar[tuple[type, ...]] = (VoteEvidence, ProposalEvidence, ProofEvidence)
     OUT_OF_PLACE: ClassVar[tuple[str, ...]] = ("EXPIRED", "VALID_TOO_LONG", "DUPLICATE")
 
     def __init__(self, scenario: Scenario) -> None:
@@ -310,13 +329,14 @@ class OperationOracle(Oracle):
         self.free = (*self.FREE, *scenario.sequencing.free, *scenario.proving.free)
         self.foreseen: str | None = None
         self.is_first = True
+        self.enriched: set[bytes] = set()
         self.fee = 0
         accounts = scenario.genesis().accounts
         self.money: Counter[bytes] = Counter({one.account: one.balance for one in accounts})
 
     def foresee(self, machine: Machine, block: FinalBlock) -> None:
         """Ask for objections to the first operation: the others depend on it."""
-        self.is_first = True
+        self.is_first, self.enriched = True, set()
         for signed in block.operations[:1]:
             reason = machine.objection(signed.operation, block.moment.tick)
             self.foreseen = reason and reason.name
@@ -327,11 +347,12 @@ class OperationOracle(Oracle):
         for pocket, amount in ((moved.source, -moved.amount), (moved.target, moved.amount)):
             if pocket.kind is PocketKind.BALANCE:
                 self.money[pocket.owner] += amount
+                self.enriched |= {pocket.owner} if amount > 0 else set()
 
     def heard(self, page: Page, operation: Operation, reason: str | None) -> None:
         """Check validity, replay, objection and fee of one operation."""
         if self.is_first:
-            self._check_objection(reason)
+            self._check_objection(operation, reason)
         self.is_first = False
         due = self._out_of_place(page.tick, operation)
         told = reason if reason in self.OUT_OF_PLACE else None
@@ -349,10 +370,11 @@ class OperationOracle(Oracle):
             return "VALID_TOO_LONG"
         return "DUPLICATE" if operation in self.counted else None
 
-    def _check_objection(self, reason: str | None) -> None:
+    def _check_objection(self, operation: Operation, reason: str | None) -> None:
         telling = (*self.OUT_OF_PLACE, "FEE_UNPAYABLE")
         if self.foreseen == "FEE_UNPAYABLE":
-            must(reason is not None, "unpayable, and accepted")
+            is_richer = operation.sender in self.enriched
+            must(reason is not None or is_richer, "unpayable, and accepted", operation)
         else:
             told = reason if reason in telling else None
             must(told == self.foreseen, "not what was foreseen", told, self.foreseen)
@@ -374,7 +396,7 @@ class OperationOracle(Oracle):
 
 
 class PenaltyOracle(Oracle):
-    """Log stake is lost for a fault only, once for each, and by the share that was agreed."""
+    """Stake is lost for a fault only, once for each, and by the share that was agreed."""
 
     def __init__(self, scenario: Scenario) -> None:
         super().__init__(scenario)
@@ -382,9 +404,20 @@ class PenaltyOracle(Oracle):
         self.lost = 0
         accounts = scenario.genesis().accounts
         self.stakes: Counter[bytes] = Counter({one.account: one.log_stake for one in accounts})
+        self.forged: set[tuple[Account, JobId, TreeIndex]] = set()
+        self.forfeited = 0
+        self.prover_stakes: Counter[bytes] = Counter(
+            {one.account: one.prover_stake for one in accounts}
+        )
 
     def on_moved(self, page: Page, moved: Moved) -> None:
         """Stake goes to the burn."""
+        if moved.source.kind is PocketKind.PROVER_STAKE:
+            self.prover_stakes[moved.source.owner] -= moved.amount
+            if moved.cause is Cause.INVALID_PROOF:
+                self.forfeited += moved.amount
+            else:
+                must(moved.cause is Cause.JOB_FAILED, "stake was lost for no fault", moved)
         if moved.source.kind is PocketKind.LOG_STAKE:
             must(moved.cause is Cause.EQUIVOCATION, "stake was lost for no fault", moved)
             self.lost += moved.amount
@@ -399,8 +432,19 @@ class PenaltyOracle(Oracle):
         self.stakes[event.offender] -= due
         self.lost = 0
 
+    def on_invalid_proof_punished(self, page: Page, event: InvalidProofPunished) -> None:
+        """One penalty for each tree node, while something can be said of its job."""
+        fault = (event.offender, event.job, event.index)
+        must(fault not in self.forged, "punished twice for one proof", event)
+        stake = self.prover_stakes[event.offender] + self.forfeited
+        due = stake * self.scenario.penalty // 10_000
+        must(self.forfeited == due, "not the penalty that is due", event, self.forfeited, due)
+        self.forged.add(fault)
+        self.forfeited = 0
+
     def conclude(self, page: Page, machine: Machine) -> None:
         """Nothing was lost in silence."""
+        must(self.forfeited == 0, "stake was lost without a word", page.tick)
         must(self.lost == 0, "stake was lost without a word", page.tick)
 
 

@@ -17,7 +17,12 @@ from protocol.params import (
 )
 from protocol.proving.bonded import Bonded, BondedParameters
 from protocol.proving.elected import Elected
-from protocol.proving.elected_parameters import ElectedParameters
+from protocol.proving.elected_parameters import (
+    ElectedParameters,
+    FailedShare,
+    IncludedBy,
+    UncleScope,
+)
 from protocol.sequencing.fernet import Fernet
 from protocol.sequencing.fernet_parameters import FernetParameters, ScoreKind
 from protocol.testing.cast import BEGGAR, OUTSIDER, PROVERS, SEQUENCERS, actor
@@ -82,6 +87,40 @@ QUICK_ELECTED: Final = ElectedParameters(
     open_bps=BasisPoints(5_000),
 )
 """Elected provers with windows as short, and with every kind of pay."""
+
+SHARED_ELECTED: Final = replace(
+    QUICK_ELECTED,
+    intent_ticks_max=Tick(600),
+    provers_per_node=Count(2),
+    primary_bps=BasisPoints(6_000),
+    failed_share=FailedShare.REFUND,
+    uncle_bps=BasisPoints(7_500),
+    uncle_reserve_bps=BasisPoints(1_500),
+    uncle_ticks=Tick(6),
+    uncle_scope=UncleScope.OPEN,
+    uncles_per_node_max=Count(1),
+)
+"""Two provers for each tree node, and uncles of anybody."""
+
+JUDGED_ELECTED: Final = replace(
+    QUICK_ELECTED,
+    uncle_bps=BasisPoints(9_000),
+    uncle_reserve_bps=BasisPoints(500),
+    uncle_ticks=Tick(3),
+    slash_bps=BasisPoints(5_000),
+    grace_ticks=Tick(4),
+    governance_ticks=Tick(5),
+)
+"""Slashes by a vote, and uncles of own provers."""
+
+OWNED_ELECTED: Final = replace(
+    QUICK_ELECTED,
+    inclusion=IncludedBy.MERGE_OWNER,
+    provers_per_node=Count(2),
+    slash_bps=BasisPoints(3_000),
+    grace_ticks=Tick(3),
+)
+"""Merge owners decide what is delivered, and slashes follow."""
 
 QUICK_BONDED: Final = BondedParameters(
     max_prover_ticks=Tick(14),
@@ -206,3 +245,9 @@ class Scenario:
 
 BONDED: Final = Scenario(proving=Bonded, proving_parameters=QUICK_BONDED, mev=20)
 """Fernet with bonded provers, and something to be gained by ordering."""
+
+
+ELECTED_VARIANTS: Final = tuple(
+    Scenario(proving_parameters=one) for one in (SHARED_ELECTED, JUDGED_ELECTED, OWNED_ELECTED)
+)
+"""Networks that use what elected provers can do beyond the thread's rule."""

@@ -9,7 +9,15 @@ from hypothesis.strategies import SearchStrategy
 
 from protocol import tree
 from protocol.events import PoolMember
-from protocol.messages import NO_JOB, BlockContent, Intent, LeafHeader, Operation, ProofRecord
+from protocol.messages import (
+    NO_JOB,
+    BlockContent,
+    Intent,
+    LeafHeader,
+    Operation,
+    ProofRecord,
+    UncleClaim,
+)
 from protocol.params import Genesis
 from protocol.testing.cast import PROVERS, Actor, actor
 from protocol.testing.moves import ANYBODY
@@ -148,4 +156,6 @@ def operations() -> SearchStrategy[Operation]:
     """Operations of any member of the cast, unsigned; the moves of a story make better ones."""
     intents = st.builds(Intent, st.integers(0, 3).map(Count), ticks())
     nonces = st.integers(0, BOUNDS[Nonce]).map(Nonce)
-    return st.builds(Operation, accounts(), nonces, ticks(), intents | records())
+    return st.builds(
+        Operation, accounts(), nonces, ticks(), intents | records() | records().map(UncleClaim)
+    )

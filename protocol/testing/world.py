@@ -37,6 +37,7 @@ from protocol.testing.board import Board
 from protocol.testing.cast import SEQUENCERS, Actor, actor
 from protocol.testing.oracle_bonded import BondedOracle
 from protocol.testing.oracle_elected import ElectedOracle
+from protocol.testing.oracle_elected_pay import ElectedPayOracle
 from protocol.testing.oracle_fernet import FernetMoney, FernetRounds
 from protocol.testing.oracles import GENERAL, Oracle, Page, must
 from protocol.testing.scenario import Scenario
@@ -66,7 +67,7 @@ _OUT_OF_PLACE: Final = ("EXPIRED", "VALID_TOO_LONG", "DUPLICATE")
 def oracles_for(scenario: Scenario) -> tuple[type[Oracle], ...]:
     """The general judges, and those of the rules that the scenario runs."""
     fernet = (FernetRounds, FernetMoney) if issubclass(scenario.sequencing, Fernet) else ()
-    elected = (ElectedOracle,) if issubclass(scenario.proving, Elected) else ()
+    elected = (ElectedOracle, ElectedPayOracle) if issubclass(scenario.proving, Elected) else ()
     bonded = (BondedOracle,) if issubclass(scenario.proving, Bonded) else ()
     return (*GENERAL, *fernet, *elected, *bonded)
 

@@ -7,11 +7,14 @@ proposer, unless it is of a free kind and took effect; who cannot pay all of it 
 
 A job pays exactly the fees of its header and the block reward, as far as the treasury goes:
 ``fee_split`` of them to provers, the rest to the sequencer; a backup all of it to its sender.
+What provers keep back for claims is paid later.
 
 Properties. It reads the log, the genesis and the first root, and no event of any node.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
 
 from protocol.beacon import genesis_beacon
 from protocol.errors import Refused
@@ -20,27 +23,34 @@ from protocol.messages import (
     BackupBlock,
     BlockCommitment,
     BlockReveal,
-    Intent,
     JobHeader,
     Operation,
-    ProofRecord,
+    ProofEvidence,
     ProposalEvidence,
     VoteEvidence,
     job_id,
     operation_hash,
+    operation_is_signed,
 )
 from protocol.params import Genesis, network_id
 from protocol.rules import Moment
-from protocol.types import Account, Beacon, JobId, OperationHash, Root, Slot
-from scripts.audit.elected import ElectedReading
+from protocol.types import Account, Beacon, JobId, OperationHash, Root, Slot, TreeIndex
+from scripts.audit.bonded import BondedReading
+from scripts.audit.elected_side import ElectedSide
 from scripts.audit.fernet import FernetReading
 from scripts.audit.settled import Payment, Settled
+from scripts.audit.sides import ProvingSide, Shared
 
-READABLE = ("fernet", "elected")
-"""The sequencing and the proving rule of which there is a second reading."""
+_SIDES: Mapping[str, Callable[[Genesis, Shared], ProvingSide]] = {
+    "elected": ElectedSide,
+    "bonded": BondedReading,
+}
+
+READABLE = tuple(("fernet", proving) for proving in _SIDES)
+"""Sequencing and proving rules of which there is a second reading."""
 
 _WHOLE = 10_000
-_FREE = (ProofRecord, VoteEvidence, ProposalEvidence)
+_EVIDENCE = (VoteEvidence, ProposalEvidence, ProofEvidence)
 _FIRST_EPOCHS = 3
 
 
@@ -63,21 +73,25 @@ class Audit:
         self._punished: set[tuple[Account, Slot]] = set()
         self._seeds: dict[int, Beacon] = {}
         self._fernet = FernetReading(genesis, root)
-        self._elected = ElectedReading(genesis)
+        stakes, awaited = self._fernet.stakes, self._fernet.awaited
+        shared = Shared(self._balances, self._log_stakes, stakes, awaited, self._earn)
+        self._proving = _SIDES[genesis.proving.name](genesis, shared)
+        self._forged: set[tuple[Account, JobId, TreeIndex]] = set()
         self.settled: list[Settled] = []
         self.earned: dict[Account, dict[str, int]] = {}
 
     def apply(self, block: FinalBlock) -> None:
         """Apply the next final block."""
         moment = block.moment
-        self._elected.pass_time(moment)
+        self._proving.pass_time(moment)
         has_missed = self._void_overdue(moment.tick)
-        pool = self._elected.pool(moment)
-        self._fernet.pass_time(moment, pool, _everybody_has_one, has_missed=has_missed)
+        pool, has_prover = self._proving.pool(moment), self._proving.is_committed
+        self._fernet.pass_time(moment, pool, has_prover, has_missed=has_missed)
         for signed in block.operations:
             self._take(moment, signed.operation)
-        for header, pool in self._fernet.open(moment, _everybody_has_one):
-            self._elected.open(moment, job_id(header), header, pool)
+        for header, pool in self._fernet.open(moment, has_prover):
+            self._proving.open(moment, job_id(header), header, pool)
+        self._proving.end_block()
         self._pay_proven(moment.tick)
         epoch_ticks = self._genesis.network.epoch_ticks
         if moment.tick % epoch_ticks == 0:
@@ -98,7 +112,7 @@ class Audit:
         if not is_valid or identity in self._seen:
             return
         self._seen.add(identity)
-        if isinstance(operation.payload, _FREE):
+        if isinstance(operation.payload, (*_EVIDENCE, *self._proving.free)):
             if not self._dispatch(moment, operation):
                 self._charge(moment, operation.sender)
         elif self._charge(moment, operation.sender):
@@ -116,10 +130,8 @@ class Audit:
         """Whether the operation takes effect; then it did."""
         sender = operation.sender
         match operation.payload:
-            case Intent() as payload:
-                return self._elected.take_intent(moment, sender, payload)
-            case ProofRecord() as payload:
-                return self._elected.take_record(moment, sender, payload)
+            case ProofEvidence() as payload:
+                return self._punish_forger(payload)
             case BlockCommitment() as payload:
                 seed = self._epoch_seed(moment.tick)
                 return self._fernet.take_commitment(moment, sender, payload, seed)
@@ -129,8 +141,8 @@ class Audit:
                 return self._take_backup(moment, sender, payload)
             case VoteEvidence() | ProposalEvidence() as payload:
                 return self._punish(moment, payload)
-            case _:
-                return False
+            case payload:
+                return self._proving.take(moment, sender, payload)
 
     def _punish(self, moment: Moment, payload: VoteEvidence | ProposalEvidence) -> bool:
         try:
@@ -146,6 +158,19 @@ class Audit:
         self._log_stakes[offender] = stake - burned
         return True
 
+    def _punish_forger(self, evidence: ProofEvidence) -> bool:
+        """Whoever votes for evidence saw that the bytes do not prove what was signed."""
+        offender, record = evidence.sender, evidence.record
+        fault = (offender, record.job, record.index)
+        stake = self._proving.stakes.get(offender, 0)
+        is_new = self._proving.knows(record.job) and fault not in self._forged
+        if not is_new or not stake or not operation_is_signed(self._network, evidence.signed):
+            return False
+        self._forged.add(fault)
+        burned = stake * self._genesis.network.invalid_proof_penalty // _WHOLE
+        self._proving.stakes[offender] = stake - burned
+        return True
+
     def _epoch_seed(self, tick: int) -> Beacon:
         """The beacon at the end of the epoch before the last; the genesis' for the first ones."""
         epoch = (tick - 1) // self._genesis.network.epoch_ticks
@@ -158,14 +183,15 @@ class Audit:
     def _void_overdue(self, tick: int) -> bool:
         """Void what missed its deadline; whether anything did."""
         has_missed = False
-        for job, reading in tuple(self._elected.jobs.items()):
-            if job not in self._elected.jobs or reading.is_proven:
+        side = self._proving
+        for job, reading in tuple(side.jobs.items()):
+            if job not in side.jobs or reading.is_proven:
                 continue
-            better = [self._elected.jobs[one].is_proven for one in self._fernet.better(job)]
-            latest = self._elected.latest(job, tick)
-            if self._fernet.is_overdue(reading.opened, latest, tick) and not any(better):
+            better = [side.jobs[one].is_proven for one in self._fernet.better(job)]
+            is_late = self._fernet.is_overdue(reading.opened, side.latest(job, tick), tick)
+            if (is_late or side.gave_up(job)) and not any(better):
                 self._forfeit(job)
-                self._void(job)
+                self._void(job, tick)
                 has_missed = True
         return has_missed
 
@@ -173,36 +199,35 @@ class Audit:
         """A lost bond pays recorded proofs, then orphans."""
         paid = 0
         for fallen in self._fernet.line(job):
-            for payment in self._elected.compensate(fallen, self._fernet.bond(job) - paid):
+            for payment in self._proving.compensate(fallen, self._fernet.bond(job) - paid):
                 paid += payment.amount
                 self._earn(payment)
         for payment in self._fernet.forfeit(job, paid):
             self._earn(payment)
 
-    def _void(self, job: JobId) -> None:
+    def _void(self, job: JobId, tick: int) -> None:
         """The job and all that is built on it is void, the newest first."""
         for doomed in reversed(self._fernet.line(job)):
-            self._forget(doomed, is_paid=False)
+            self._forget(doomed, tick, is_paid=False)
 
     def _pay_proven(self, tick: int) -> None:
         while (job := next(iter(self._fernet.chain), None)) is not None:
-            reading = self._elected.jobs[job]
+            reading = self._proving.jobs[job]
             if not reading.is_proven:
                 return
             header = reading.header
             income = self._fund(header)
             share = income * header.fee_split // _WHOLE
-            payments = (
-                Payment(header.sequencer, "SEQUENCER_SHARE", income - share),
-                *self._elected.pay(job, share),
-            )
+            paid, refund = self._proving.pay(job, share, tick)
+            kept = Payment(header.sequencer, "SEQUENCER_SHARE", income - share + refund)
+            payments = (kept, *paid)
             for payment in payments:
                 self._earn(payment)
             provers, missed = reading.provers, tuple(reading.missed)
             self.settled.append(Settled(job, header, tick, provers, missed, payments))
-            self._forget(job, is_paid=True)
+            self._forget(job, tick, payments, is_paid=True)
             for rival in self._fernet.rivals(header):
-                self._void(rival)
+                self._void(rival, tick)
 
     def _fund(self, header: JobHeader) -> int:
         """The proven fees, and the block reward as far as the treasury goes."""
@@ -224,8 +249,10 @@ class Audit:
         self.settled.append(settled)
         return True
 
-    def _forget(self, job: JobId, *, is_paid: bool) -> None:
-        del self._elected.jobs[job]
+    def _forget(
+        self, job: JobId, tick: int, payments: tuple[Payment, ...] = (), *, is_paid: bool
+    ) -> None:
+        self._proving.close(job, tick, payments)
         self._fernet.close(job, is_paid=is_paid)
 
     def _earn(self, payment: Payment) -> None:
@@ -235,8 +262,3 @@ class Audit:
         self._balances[payment.account] = held + payment.amount
         causes = self.earned.setdefault(payment.account, {})
         causes[payment.cause] = causes.get(payment.cause, 0) + payment.amount
-
-
-def _everybody_has_one(_round: int, _sequencer: Account) -> bool:
-    """Under elected provers every block has its provers."""
-    return True

@@ -6,7 +6,7 @@ module but its table of parameters.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -27,8 +27,8 @@ from protocol.rules import Moment
 from protocol.sequencing.fernet_parameters import FernetParameters
 from protocol.signing import digest
 from protocol.types import Account, BasisPoints, Beacon, Digest, JobId, Root, Round
-from scripts.audit.elected import Pool
 from scripts.audit.settled import Payment
+from scripts.audit.sides import Block, Pool
 
 HasProver: TypeAlias = Callable[[int, Account], bool]
 """Whether the block of a sequencer in a round has somebody to prove it."""
@@ -79,6 +79,16 @@ class FernetReading:
         self._backup_until: int | None = None
         self.chain: dict[JobId, JobHeader] = {}
         self.settled: tuple[JobId, Root] = (NO_JOB, root)
+
+    @property
+    def stakes(self) -> Mapping[Account, int]:
+        """Stakes of sequencers, without what is pledged for blocks."""
+        return self._free
+
+    def awaited(self) -> list[Block]:
+        """Blocks of the elected, until their jobs open."""
+        elected = [] if self._round is None else self._round.elected
+        return [(self._number, bid.sender) for bid in elected]
 
     # --- the passing of time ---
 

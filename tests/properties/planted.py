@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -21,8 +21,14 @@ MACHINE, FERNET, ELECTED = (
     "protocol.sequencing.fernet",
     "protocol.proving.elected",
 )
-DEAL, PROGRESS = "protocol.proving.deal", "protocol.proving.progress"
-PARTS_OF_ELECTED = (DEAL, PROGRESS, ELECTED)
+RECORDS, DEAL, PROGRESS, PAY, AFTERWARDS = (
+    "protocol.proving.records",
+    "protocol.proving.deal",
+    "protocol.proving.progress",
+    "protocol.proving.pay",
+    "protocol.proving.afterwards",
+)
+PARTS_OF_ELECTED = (RECORDS, DEAL, PROGRESS, PAY, AFTERWARDS, ELECTED)
 """Modules of the rule, each after those that it imports."""
 
 
@@ -31,6 +37,7 @@ class Fault:
     """``old`` stands once in the source of ``module``; the fault is ``new`` in its place.
 
     :ivar seed: a story that is known to find it, told first.
+    :ivar like: a network in which it can be found.
     :cvar moves: what may happen in the stories.
     """
 
@@ -39,6 +46,7 @@ class Fault:
     old: str
     new: str
     seed: int = 0
+    like: Scenario = field(default_factory=Scenario)
     moves: ClassVar[Mapping[str, Move]] = MOVES
 
     def copies(self, names: tuple[str, ...]) -> ModuleType:
@@ -58,7 +66,7 @@ class Fault:
 
     def scenario(self) -> Scenario:
         """A network that runs under the fault."""
-        like = Scenario()
+        like = self.like
         if self.module in PARTS_OF_ELECTED:
             planted = self.copies(PARTS_OF_ELECTED)
             return replace(like, proving=type("Planted", (planted.Elected, Elected), {}))
@@ -88,37 +96,36 @@ FAULTS = (
     Fault(
         "a tree node is paid twice",
         ELECTED,
-        "            frame.ledger.move(Moved(purse, target, earned, cause, job.id, place=index))\n",
-        "            half = Amount(earned // 2)\n"
-        "            rest = Amount(earned - half)\n"
-        "            frame.ledger.move(Moved(purse, target, half, cause, job.id, place=index))\n"
-        "            frame.ledger.move(Moved(purse, target, rest, cause, job.id, place=index))\n",
+        "frame.ledger.move(Moved(purse, target, due.amount, due.cause, job.id, place=index))",
+        "for some in (due.amount // 2, due.amount - due.amount // 2):\n"
+        "                    moved = Moved(purse, target, some, due.cause, job.id, place=index)\n"
+        "                    frame.ledger.move(moved)",
         seed=6,
     ),
     Fault(
         "a failed prover is paid",
-        ELECTED,
-        "earned = Amount(0) if record.prover in progress.failed else worth",
-        "earned = worth",
+        PAY,
+        "Amount(0) if has_failed else part(worth, parameters.primary_bps)",
+        "part(worth, parameters.primary_bps)",
     ),
     Fault(
         "an heir is paid in full",
-        ELECTED,
-        "return Amount(worth * parameters.takeover_bps // FULL_SHARE), Cause.TAKEOVER_PAY",
+        PAY,
+        "return part(worth, parameters.takeover_bps), Cause.TAKEOVER_PAY",
         "return worth, Cause.TAKEOVER_PAY",
         seed=11,
     ),
     Fault(
         "a window is one tick too long",
         ELECTED,
-        "frame.moment.tick > right.closes",
-        "frame.moment.tick > right.closes + 1",
+        "frame.moment.tick > closes:",
+        "frame.moment.tick > closes + 1:",
     ),
     Fault(
         "takeover before the window closes",
         ELECTED,
-        "frame.moment.tick > right.closes",
-        "frame.moment.tick >= right.closes",
+        "frame.moment.tick > closes:",
+        "frame.moment.tick >= closes:",
     ),
     Fault(
         "a window starts before its right is final",
@@ -137,27 +144,27 @@ FAULTS = (
     Fault(
         "the wrong sibling inherits",
         DEAL,
-        "provers[tree.sibling(tree.ancestor(leaf, level))]",
-        "provers[tree.sibling(tree.ancestor(leaf ^ 2, level))]",
+        "tree.sibling(tree.ancestor(leaf, level))",
+        "tree.sibling(tree.ancestor(leaf ^ 2, level))",
     ),
     Fault(
         "who fails at the same time inherits",
         ELECTED,
-        "if one not in held and one not in progress.failed)",
-        "if one not in held)",
+        "if not place.has_held(one) and one not in progress.failures",
+        "if not place.has_held(one)",
     ),
     Fault(
         "open to anybody too early",
         ELECTED,
-        "previous, heir = place.right.holder, next(self._heirs_left(progress, place), None)",
-        "previous, heir = place.right.holder, None",
+        "previous, heir = place.right.holders[0], next(self._heirs_left(progress, place), None)",
+        "previous, heir = place.right.holders[0], None",
         seed=5,
     ),
     Fault(
         "a merge of claims that were not recorded",
-        ELECTED,
-        "if payload.children != tuple(one.claim for one in below if one is not None):",
-        "if payload.children is None:",
+        RECORDS,
+        "if record.children != below:",
+        "if record.children is None:",
         seed=10,
     ),
     Fault(
@@ -169,8 +176,8 @@ FAULTS = (
     Fault(
         "a foreign record",
         ELECTED,
-        "if sender not in holders and None not in holders:\n            raise",
-        "if not holders:\n            raise",
+        "        if not place.is_held_by(sender):\n            raise",
+        "        if False:\n            raise",
         seed=24,
     ),
     Fault(

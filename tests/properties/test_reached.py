@@ -18,12 +18,17 @@ from protocol.ledger import Cause
 from protocol.messages import Payload
 from protocol.testing import Dice, Scenario, any_scenario, tell
 from protocol.testing.moves_bonded import BONDED_MOVES
-from protocol.testing.scenario import BONDED
+from protocol.testing.scenario import BONDED, ELECTED_VARIANTS
 from tests.properties.toys import TOY_MOVES, TOYS
 
 STORIES = 120
 HOUSE = Path(protocol.__file__).parent
-JUDGED = (HOUSE / "machine.py", *HOUSE.glob("sequencing/*.py"), *HOUSE.glob("proving/*.py"))
+JUDGED = (
+    HOUSE / "machine.py",
+    HOUSE / "bids.py",
+    *HOUSE.glob("sequencing/*.py"),
+    *HOUSE.glob("proving/*.py"),
+)
 
 AT_START = {
     "CONTRADICTORY_GENESIS": "tests/protocol/test_elected.py, test_fernet.py, test_registry.py",
@@ -66,6 +71,8 @@ def marks() -> set[str]:
             break
         found |= tell(any_scenario(Dice(seed), Scenario()), 1_000 + seed, 80).marks
         found |= tell(any_scenario(Dice(seed), BONDED), seed, 80, BONDED_MOVES).marks
+        for like in ELECTED_VARIANTS:
+            found |= tell(any_scenario(Dice(seed), like), seed, 80).marks
     return found
 
 

@@ -7,11 +7,29 @@ from hypothesis import HealthCheck, settings
 
 from protocol.testing import Dice, RuleMachine, Scenario, any_scenario, tell
 from protocol.testing.moves_bonded import BONDED_MOVES
-from protocol.testing.scenario import BONDED
+from protocol.testing.scenario import (
+    BONDED,
+    ELECTED_VARIANTS,
+    JUDGED_ELECTED,
+    OWNED_ELECTED,
+    SHARED_ELECTED,
+)
 
 
 class FernetWithElected(RuleMachine):
     pass
+
+
+class FernetWithJudgedProvers(RuleMachine):
+    proving_parameters = JUDGED_ELECTED
+
+
+class FernetWithOwnersOfMerges(RuleMachine):
+    proving_parameters = OWNED_ELECTED
+
+
+class FernetWithSharedNodes(RuleMachine):
+    proving_parameters = SHARED_ELECTED
 
 
 class FernetWithBonded(RuleMachine):
@@ -25,17 +43,28 @@ class FernetWithBonded(RuleMachine):
 
 TestFernetWithElected = FernetWithElected.TestCase
 TestFernetWithBonded = FernetWithBonded.TestCase
+TestFernetWithJudgedProvers = FernetWithJudgedProvers.TestCase
+TestFernetWithOwnersOfMerges = FernetWithOwnersOfMerges.TestCase
+TestFernetWithSharedNodes = FernetWithSharedNodes.TestCase
 TestFernetWithElected.settings = TestFernetWithBonded.settings = settings(
     max_examples=40,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
+TestFernetWithJudgedProvers.settings = settings(TestFernetWithElected.settings, max_examples=15)
+TestFernetWithOwnersOfMerges.settings = TestFernetWithJudgedProvers.settings
+TestFernetWithSharedNodes.settings = TestFernetWithJudgedProvers.settings
 
 
 @pytest.mark.parametrize("seed", range(30))
 def test_stories_from_seeds(seed):
     tell(any_scenario(Dice(seed), Scenario()), seed)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_stories_of_all_that_elected_provers_can_do(seed):
+    tell(any_scenario(Dice(seed), ELECTED_VARIANTS[seed % len(ELECTED_VARIANTS)]), seed)
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -145,6 +145,9 @@ class Anybody(Toy):
     def enlistment(self, account, tick, lifetime):
         return None
 
+    def errands(self, account, tick):
+        return ()
+
     def ask(self, block, worth, tick):
         return None
 
@@ -224,7 +227,11 @@ def reveal_at_once(world: World, *, leaves: int, who: str) -> None:
 
 TOY_MOVES = {
     "reveal_at_once": Move(reveal_at_once, 3, {"leaves": (1, 2, 4), "who": ("s0", "beggar")}),
-    **{name: move for name, move in MOVES.items() if name not in ("commit", "build", "reveal")},
+    **{
+        name: move
+        for name, move in MOVES.items()
+        if name not in ("commit", "build", "contend", "reveal")
+    },
 }
 """A user's own move beside ours."""
 

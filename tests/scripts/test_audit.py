@@ -14,20 +14,23 @@ import scripts.audit
 from protocol import tree
 from protocol.events import BackupTaken, JobSettled, JobVoided, ProofRecorded, RightMissed
 from protocol.ledger import Moved, PocketKind
-from protocol.testing import Dice, Scenario, World, any_scenario, tell
-from protocol.testing.scenario import QUICK_F2
+from protocol.testing import MOVES, Dice, Scenario, World, any_scenario, tell
+from protocol.testing.moves_bonded import BONDED_MOVES
+from protocol.testing.scenario import BONDED, ELECTED_VARIANTS, QUICK_F2
 from scripts.money import add_up
 from tests.scripts.stories import audited, replayed
 
-STORIES = 48
+STORIES = 96
+LIKE = (Scenario(), *ELECTED_VARIANTS, BONDED)
 
 
 @cache
 def story(seed: int) -> World:
-    scenario = Scenario() if seed % 2 else any_scenario(Dice(seed), Scenario())
+    like = LIKE[seed // 2 % len(LIKE)]
+    scenario = like if seed % 2 else any_scenario(Dice(seed), like)
     if seed % 4 == 1:
         scenario = replace(scenario, sequencing_parameters=QUICK_F2)
-    return tell(scenario, seed, 80)
+    return tell(scenario, seed, 80, BONDED_MOVES if like is BONDED else MOVES)
 
 
 @pytest.mark.parametrize("seed", range(STORIES))
@@ -72,20 +75,30 @@ def test_the_stories_reach_what_is_to_be_read_twice() -> None:
         reached |= {type(one).__name__ for one in events if isinstance(one, JobSettled | JobVoided)}
         reached |= {one["cause"] for one in lines if one["kind"] == "Moved"}
     assert reached >= {
+        "AWARD_BOND_LOST",
+        "AWARD_BOND_RETURNED",
+        "AWARD_PAY",
+        "AWARD_PRICE_RETURNED",
         "BACKUP_PAY",
         "BLOCK_REWARD",
         "BOND_LOST",
         "BOND_RETURNED",
+        "CO_PAY",
         "EQUIVOCATION",
         "FAILED_SHARE",
+        "INVALID_PROOF",
+        "JOB_FAILED",
         "JobSettled",
         "JobVoided",
         "OPEN_PAY",
         "OPERATION_FEE",
         "PROVER_PAY",
+        "RESERVE_LEFT",
         "REVEAL_MISSING",
         "SEQUENCER_SHARE",
         "TAKEOVER_PAY",
+        "UNCLE_PAY",
+        "UNCLE_RESERVED",
     }
 
 
