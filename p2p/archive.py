@@ -47,6 +47,7 @@ from protocol.messages import (
     ProofEvidence,
     ProofRecord,
     SignedOperation,
+    UncleClaim,
     backup_header,
     body_hash,
     operation_is_signed,
@@ -287,6 +288,8 @@ class Archive:
             return Reason.UNKNOWN_JOB
         if isinstance(operation.payload, ProofEvidence):
             return await self._check_evidence(operation.sender, operation.payload, job)
+        if isinstance(operation.payload, UncleClaim):
+            return await self._check_proof(operation.sender, operation.payload.record, job)
         assert isinstance(operation.payload, ProofRecord), "no other kind has a body"
         return await self._check_proof(operation.sender, operation.payload, job)
 

@@ -92,6 +92,7 @@ from protocol.messages import (
     SignedOperation,
     SignedTransfer,
     SignedVote,
+    UncleClaim,
     block_hash,
     body_hash,
     header_is_signed,
@@ -505,8 +506,8 @@ class Node:
         """Fetch and check a body, then tell the replica."""
         payload = signed.operation.payload
         async with self._checks:
-            record = payload.record if isinstance(payload, ProofEvidence) else payload
-            job = self.machine.jobs.get(record.job) if isinstance(record, ProofRecord) else None
+            record = _record_of(payload)
+            job = None if record is None else self.machine.proving.job(record.job)
             fault = await self._archive.check(signed, job)
         now_ms = self._parts.clock.now_ms()
         if isinstance(payload, ProofRecord) and fault is None:
@@ -611,3 +612,10 @@ class Node:
             else:
                 self._parts.observer(ProofFinished(key, worked.wall_ms, worked.threads))
                 await self._send.send(ProofMade(key, task, worked.proof))
+
+
+def _record_of(payload: Payload) -> ProofRecord | None:
+    """The record that an operation is, claims, or denounces."""
+    if isinstance(payload, ProofEvidence | UncleClaim):
+        return payload.record
+    return payload if isinstance(payload, ProofRecord) else None

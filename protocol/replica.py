@@ -64,6 +64,7 @@ from protocol.messages import (
     ProofRecord,
     SignedOperation,
     SignedVote,
+    UncleClaim,
     Vote,
     operation_hash,
     operation_is_signed,
@@ -114,7 +115,7 @@ effort.
 DIGESTS_KEPT: Final = 1_024
 """State digests kept, in heights below the last final one: what a late header may refer to."""
 
-BODY_KINDS: Final = (BlockReveal, BackupBlock, ProofRecord, ProofEvidence)
+BODY_KINDS: Final = (BlockReveal, BackupBlock, ProofRecord, UncleClaim, ProofEvidence)
 """Payloads that count only with bytes that travel by request."""
 
 
@@ -124,6 +125,7 @@ TOPICS: Final = {
     BlockReveal: Topic.BLOCK_PROPOSALS,
     BackupBlock: Topic.BLOCK_PROPOSALS,
     ProofRecord: Topic.PROOFS,
+    UncleClaim: Topic.PROOFS,
 }
 """Topics of the kinds that have one of their own."""
 
@@ -515,6 +517,8 @@ class Replica:
         payload = operation.payload
         if isinstance(payload, BlockReveal | BackupBlock):
             return self.machine.sequencing.may_seal(operation.sender, payload)
+        if isinstance(payload, UncleClaim):
+            return self.machine.proving.job(payload.record.job) is not None
         if not isinstance(payload, ProofRecord):
             return True
         return self.machine.proving.may_deliver(payload.job, payload.index, operation.sender)
@@ -532,14 +536,14 @@ class Replica:
         else:
             del self._pending[identity]
             yield Rejected(fault, _body_of(operation).hex(), "body", operation.sender)
-            is_record = isinstance(operation.payload, ProofRecord)
+            is_record = isinstance(operation.payload, ProofRecord | UncleClaim)
             if fault is Reason.INVALID_PROOF and is_record and not pending.is_own:
                 yield from self._accuse(pending.signed, now_ms)
 
     def _accuse(self, forged: SignedOperation, now_ms: Milliseconds) -> Iterator[Effect]:
         """Report a record whose bytes prove nothing, unless that is under way."""
         operation = forged.operation
-        assert isinstance(operation.payload, ProofRecord), "no other kind has a proof"
+        assert isinstance(operation.payload, ProofRecord | UncleClaim), "no other has a proof"
         evidence = ProofEvidence(
             operation.sender,
             operation.nonce,
@@ -586,8 +590,9 @@ class _Ordered:
 def _proof_of(operation: Operation) -> tuple[Account, JobId, TreeIndex] | OperationHash:
     """Which proof of whom an operation is about; anything else is about itself."""
     payload = operation.payload
-    if isinstance(payload, ProofRecord):
-        return operation.sender, payload.job, payload.index
+    record = payload.record if isinstance(payload, UncleClaim) else payload
+    if isinstance(record, ProofRecord):
+        return operation.sender, record.job, record.index
     return operation_hash(operation)
 
 
@@ -601,7 +606,7 @@ def _body_of(operation: Operation) -> BodyHash:
     payload = operation.payload
     if isinstance(payload, ProofRecord):
         return payload.proof
-    if isinstance(payload, ProofEvidence):
+    if isinstance(payload, ProofEvidence | UncleClaim):
         return payload.record.proof
     assert isinstance(payload, BlockReveal | BackupBlock), "no other kind has a body"
     return payload.content.body

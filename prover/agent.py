@@ -9,6 +9,8 @@ Rules, upon any event:
   children are known, recorded or not. A child's recorded proof is taken before any other; before
   one is recorded, only a proof of somebody who may deliver it.
 - Stop proofs that nobody needs any more. Try again what failed, upon the next event.
+- Claim as an uncle what was proven and lost to another's record, while that pays; start no proof
+  for that alone.
 - Announce a finished proof at once: proposers keep a record until it is admissible, and whoever
   owns the parent can start.
 
@@ -41,9 +43,9 @@ from protocol.agents import (
 )
 from protocol.codec import decode, encode
 from protocol.ledger import prover_stake
-from protocol.messages import OPERATION_BYTES_MAX, ProofRecord, body_hash
+from protocol.messages import OPERATION_BYTES_MAX, ProofRecord, UncleClaim, body_hash
 from protocol.ports import LeafContent, MergeContent, ProverBackend
-from protocol.rules import ProvingDuty
+from protocol.rules import ProvingDuty, Stage
 from protocol.types import Amount, Count, Tick, TreeIndex
 from prover.backup import BackupProver
 from prover.tasks import LeafTask, MergeTask, ProvingTask
@@ -108,13 +110,13 @@ class ProverAgent:
         )
         if self.backup is not None and plan is not None:
             yield from self.backup.actions(view, plan, event)
-        for key in wanted:
+        for key, duty in wanted.items():
             if key in running or key == finished:
                 continue
             record = self._own_record(view, key)
             if record is not None:
-                yield from self._announce(view, record)
-            else:
+                yield from self._announce(view, duty, record)
+            elif duty.stage is not Stage.UNCLE:
                 task = self._task(view, key)
                 if task is not None:
                     yield StartProof(key, task)
@@ -122,9 +124,10 @@ class ProverAgent:
     def _pays(self, duty: ProvingDuty) -> bool:
         return duty.reward + duty.at_stake >= self.settings.cost_per_work * duty.work
 
-    def _announce(self, view: View, record: ProofRecord) -> Iterator[Action]:
-        if record not in view.own_pending():
-            yield Submit(record)
+    def _announce(self, view: View, duty: ProvingDuty, record: ProofRecord) -> Iterator[Action]:
+        payload = UncleClaim(record) if duty.stage is Stage.UNCLE else record
+        if payload not in view.own_pending():
+            yield Submit(payload)
 
     def _own_record(self, view: View, key: ProofKey) -> ProofRecord | None:
         """The record of a proof that we made already and that is still of use."""
@@ -177,10 +180,12 @@ class ProverAgent:
             return
         yield KeepBody(event.proof)
         yield KeepNote(_note_name(event.key), encode(record))
-        yield Submit(record)
+        for duty in view.machine.proving.duties(view.account):
+            if ProofKey(duty.job, duty.index) == event.key:
+                yield from self._announce(view, duty, record)
 
     def _record(self, view: View, event: ProofMade) -> ProofRecord | None:
-        job = view.machine.jobs.get(event.key.job)
+        job = view.machine.proving.job(event.key.job)
         if job is None:
             return None
         index, account = event.key.index, view.account

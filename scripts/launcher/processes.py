@@ -33,8 +33,7 @@ class Process:
         self._child: trio.Process | None = None
 
     async def start(self) -> None:
-        """Start the node, or start it again."""
-        self.is_wanted = True
+        """Start the node, or start it again; it counts as wanted once it runs."""
         environment = dict(os.environ, PYTHONPATH=str(ROOT), PYTHONUNBUFFERED="1")
         with (self.folder / "log.txt").open("ab") as output:
             self._child = await trio.lowlevel.open_process(
@@ -52,6 +51,7 @@ class Process:
                 env=environment,
                 start_new_session=True,
             )
+        self.is_wanted = True
 
     @property
     def is_running(self) -> bool:

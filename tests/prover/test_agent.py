@@ -18,7 +18,7 @@ from protocol.agents import (
     StartProof,
     Submit,
 )
-from protocol.messages import Intent, ProofRecord, body_hash
+from protocol.messages import Intent, ProofRecord, UncleClaim, body_hash
 from protocol.rules import ProvingDuty, Stage
 from protocol.types import Account, Amount, Claim, Count, JobId, Slot, Tick, TreeIndex, Work
 from prover.agent import ProverAgent, ProverSettings
@@ -58,12 +58,14 @@ class Facts:
     def machine(self) -> Any:
         leaf = SimpleNamespace(digest=bytes(32), fees=Amount(3))
         header = SimpleNamespace(leaf_count=2, content=SimpleNamespace(leaves=(leaf, leaf)))
+        job = SimpleNamespace(id=JOB, header=header, opened_at=Tick(3))
         return SimpleNamespace(
             tick=Tick(7),
             genesis=SimpleNamespace(network=SimpleNamespace(epoch_ticks=Tick(64))),
             ledger=SimpleNamespace(holds=lambda pocket: self.stake),
-            jobs={JOB: SimpleNamespace(id=JOB, header=header, opened_at=Tick(3))},
+            jobs={JOB: job},
             proving=SimpleNamespace(
+                job={JOB: job}.get,
                 duties=lambda account: tuple(self.duties),
                 enlistment=lambda account, tick, lifetime: self.enlistment,
                 recorded_claim=lambda job, index: self.recorded.get(index),
@@ -192,6 +194,20 @@ def test_after_a_restart_it_announces_the_proof_that_it_kept() -> None:
     facts.bodies[submit.payload.proof] = body.body
     assert decide(facts) == [submit]
     assert decide(replace(facts, pending=(submit.payload,))) == []
+
+
+def test_what_lost_to_another_record_is_claimed_and_never_begun_for_that_alone() -> None:
+    facts = Facts([duty(LEAF, Stage.OWN, 10, 0)])
+    made = ProofMade(
+        ProofKey(JOB, LEAF), LeafTask(JOB, ME, LEAF, Count(2), Tick(3), b"witness"), b"proof"
+    )
+    body, note, submit = decide(facts, made)
+    uncle = replace(facts, duties=[duty(LEAF, Stage.UNCLE, 100, 0)])
+    assert decide(uncle) == []
+    uncle.notes[note.name] = note.payload
+    uncle.bodies[submit.payload.proof] = body.body
+    assert decide(uncle) == [Submit(UncleClaim(submit.payload))]
+    assert decide(replace(uncle, pending=(UncleClaim(submit.payload),))) == []
 
 
 def test_a_merge_on_children_that_lost_is_made_again() -> None:
