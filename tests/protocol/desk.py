@@ -43,6 +43,16 @@ def open_job(world: World, height=2, split=10_000, fee=1_000, who="s0") -> JobVi
         world.step()
 
 
+def job_where(wish, cards=(1, 1, 1, 1), height=2, **settings):
+    """A world with a job whose deal fits the wish; the deal depends on the balance."""
+    for balance in range(1_000, 1_400):
+        world = network(cards=cards, balance=balance, **settings)
+        job = open_job(world, height=height)
+        if wish(job):
+            return world, job
+    raise AssertionError("no such deal")
+
+
 def at(level: int, position: int) -> TreeIndex:
     return TreeIndex(Count(level), Count(position))
 

@@ -52,6 +52,7 @@ from tests.protocol.desk import (
     assigned,
     at,
     deliver,
+    job_where,
     network,
     of,
     open_job,
@@ -225,16 +226,6 @@ def test_3_the_last_tick_of_a_window_still_counts():
 
 
 # --- 4. miss ---
-
-
-def job_where(wish, cards=(1, 1, 1, 1), height=2, **settings):
-    """A world with a job whose deal fits the wish; the deal depends on the balance."""
-    for balance in range(1_000, 1_400):
-        world = network(cards=cards, balance=balance, **settings)
-        job = open_job(world, height=height)
-        if wish(job):
-            return world, job
-    raise AssertionError("no such deal")
 
 
 def test_4_a_miss_passes_on_all_unrecorded_tree_nodes_of_the_failed_prover():
