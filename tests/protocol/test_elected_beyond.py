@@ -173,22 +173,24 @@ def test_4_who_share_a_tree_node_that_nobody_records_have_all_failed():
     assert (taken.previous, taken.heir) == (owners[0], None)
 
 
-def test_4_who_failed_elsewhere_is_not_missed_again():
-    """Both provers of a leaf fail it; a merge of theirs stays with nobody but an heir."""
-    world, job = job_where(
-        lambda job: len(set(job.nodes[at(0, 0)].owners) & set(job.nodes[at(0, 1)].owners)) == 1,
-        cards=(2, 1, 1),
-        height=1,
-        elected=TWO,
-    )
-    (both,) = set(job.nodes[at(0, 0)].owners) & set(job.nodes[at(0, 1)].owners)
-    other = next(one for one in job.nodes[at(0, 1)].owners if one != both)
+def only_one_shared(job):
+    """Two leaves share one prover, and the other one of the second leaf owns the root, too."""
+    first, second = (set(job.nodes[at(0, position)].owners) for position in (0, 1))
+    return len(first & second) == 1 and second - first <= set(job.nodes[at(1, 0)].owners)
+
+
+def test_4_who_failed_before_is_not_missed_again():
+    world, job = job_where(only_one_shared, cards=(2, 1, 1), height=1, elected=TWO)
+    failed = set(job.nodes[at(0, 0)].owners)
+    (other,) = set(job.nodes[at(0, 1)].owners) - failed
     world.step()
     deliver(world, job, at(0, 1), NAMES[other])
+    told = world.wait(7)
+    assert {one.holder for one in of(RightMissed, told)} == failed
+    deliver(world, job, at(0, 0), NAMES[other])
     told = world.wait(12)
-    missed = [one for one in of(RightMissed, told) if one.index == at(0, 0)]
-    assert {one.holder for one in missed if one.failed} == set(job.nodes[at(0, 0)].owners)
-    assert other not in job.failed
+    assert failed & set(job.nodes[at(1, 0)].owners)
+    assert [one.holder for one in of(RightMissed, told) if one.failed] == [other]
 
 
 # --- 7. pay ---
@@ -216,6 +218,21 @@ def test_7_the_rest_of_the_pay_goes_to_own_provers_that_showed_a_proof():
     refund = sum(worths.values()) - rest - sum(worth * 6_000 // 10_000 for worth in worths.values())
     (kept,) = [one for one in of(Moved, told) if one.cause is Cause.SEQUENCER_SHARE]
     assert kept.amount == refund > 0
+
+
+def test_7_who_was_paid_its_share_is_no_uncle():
+    world = network(cards=(1, 1), elected={**TWO, **UNCLES})
+    job = open_job(world, height=1)
+    world.step()
+    for position in (0, 1):
+        deliver(world, job, at(0, position), "p0")
+    world.wait(2)
+    claim(world, job, at(0, 0), "p1")
+    told = settled(world, job, dead=("p1",))
+    assert list(paid(told, job, Cause.CO_PAY)) == [(at(0, 0), actor("p1").account)]
+    claim(world, job, at(0, 1), "p1")
+    told = world.wait(9)
+    assert list(paid(told, job, Cause.UNCLE_PAY)) == [(at(0, 1), actor("p1").account)]
 
 
 # --- 8. inclusion ---
