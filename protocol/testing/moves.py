@@ -287,8 +287,9 @@ def _reveal_of(world: World, who: str) -> None:
         for one in world.accepted
         if isinstance(one.payload, BlockCommitment) and one.sender == actor(who).account
     ]
-    content, salt = world.secrets[commitments[-1].content]
-    world.say(who, BlockReveal(commitments[-1].round, content, salt))
+    for commitment in commitments[-1:]:
+        content, salt = world.secrets[commitment.content]
+        world.say(who, BlockReveal(commitment.round, content, salt))
 
 
 BACKUPS: Final = ("honest", "honest", "late", "three leaves", "orphan", "greedy", "wrong round")

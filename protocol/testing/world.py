@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 from protocol.beacon import advance, genesis_beacon
 from protocol.codec import decode, encode
-from protocol.events import Event, OperationAccepted, OperationRefused
+from protocol.events import Event, OperationAccepted, OperationRefused, RoundSkipped
 from protocol.ledger import Cause, Moved
 from protocol.machine import Applied, FinalBlock, Machine
 from protocol.messages import (
@@ -187,6 +187,8 @@ class World:
                     self.marks.add(f"refused {reason}")
                 case Moved(cause=cause):
                     self.marks.add(f"moved {cause.name}")
+                case RoundSkipped(why=why):
+                    self.marks.add(f"skipped {why.name}")
 
     def _check_twin(self, block: FinalBlock, events: Sequence[Event]) -> None:
         """The twin heard worthless words where the machine heard refused ones."""

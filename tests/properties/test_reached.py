@@ -13,7 +13,7 @@ import pytest
 
 import protocol
 from protocol.errors import Reason
-from protocol.events import Event
+from protocol.events import Event, Skip
 from protocol.ledger import Cause
 from protocol.messages import Payload
 from protocol.testing import Dice, Scenario, any_scenario, tell
@@ -82,7 +82,8 @@ def due() -> set[str]:
     events = {f"event {kind.__name__}" for kind in get_args(Event)}
     causes = {f"moved {cause.name}" for cause in Cause}
     given = set().union(*map(reasons_given, JUDGED)) - {*AT_START, *UNDER_OTHER_RULES}
-    return kinds | events | causes | {f"refused {reason}" for reason in given}
+    skips = {f"skipped {why.name}" for why in Skip}
+    return kinds | events | causes | skips | {f"refused {reason}" for reason in given}
 
 
 def reasons_given(path: Path) -> set[str]:

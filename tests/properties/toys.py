@@ -225,13 +225,12 @@ def reveal_at_once(world: World, *, leaves: int, who: str) -> None:
     world.say(who, BlockReveal(Round(rule.round), content, Salt(bytes(32))))
 
 
+SEQUENCED = ("commit", "build", "contend", "reveal", "back_up")
+"""Moves of Fernet's."""
+
 TOY_MOVES = {
     "reveal_at_once": Move(reveal_at_once, 3, {"leaves": (1, 2, 4), "who": ("s0", "beggar")}),
-    **{
-        name: move
-        for name, move in MOVES.items()
-        if name not in ("commit", "build", "contend", "reveal")
-    },
+    **{name: move for name, move in MOVES.items() if name not in SEQUENCED},
 }
 """A user's own move beside ours."""
 
