@@ -18,6 +18,7 @@ from protocol.events import (
     JobSettled,
     JobVoided,
     LeaderElected,
+    ProofRecorded,
     RunnerUpElected,
 )
 from protocol.ledger import Cause, Moved
@@ -113,6 +114,40 @@ def test_without_provers_a_sequencer_brings_a_whole_block_and_all_agree(tmp_path
         assert state.root == backup.header.to_root
         assert node.block(backup.job) is None, "a settled block is not kept"
         assert node.running() == ()
+
+
+def test_a_void_job_takes_its_descendants_along_and_its_bond_pays_what_was_recorded(
+    tmp_path: Path,
+) -> None:
+    bond = 500_000
+    town = Town(tmp_path, wish(*QUICK, f"sequencing.block_bond={bond}", blocks=2))
+
+    async def story(nursery: trio.Nursery) -> None:
+        witness = town["validator-3"]
+        await town.until(lambda: bool(witness.events(ProofRecorded)))
+        for name in town.residents:
+            if name.startswith("prover"):
+                town[name].stop()
+        await town.until(lambda: len(witness.events(JobVoided)) == 2)
+
+    live(town, story)
+    town.assert_agreement()
+    witness = town["validator-3"]
+    first, second = witness.events(JobOpened)[:2]
+    assert second.header.content.parent == first.job
+    assert witness.events(JobVoided)[:2] == [
+        JobVoided(second.job, first.job),
+        JobVoided(first.job, first.job),
+    ]
+    recorded = {(one.job, one.index, one.prover) for one in witness.events(ProofRecorded)}
+    paid = moved(town, Cause.VOID_PAY)
+    assert {(one.job, one.place, one.target.owner) for one in paid} == recorded
+    assert {one.source.owner for one in paid} == {first.job}
+    lost = moved(town, Cause.BOND_LOST)
+    assert sum(one.amount for one in (*paid, *lost)) == bond
+    assert [(one.job, one.amount) for one in moved(town, Cause.BOND_RETURNED)] == [
+        (second.job, bond)
+    ]
 
 
 def test_the_best_of_several_candidates_is_settled_and_the_other_falls(tmp_path: Path) -> None:

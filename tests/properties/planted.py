@@ -296,6 +296,6 @@ FAULTS = (
         MACHINE,
         "        if (offender, slot) in self._punished:\n",
         "        if False:\n",
-        seed=68,
+        seed=225,
     ),
 )
