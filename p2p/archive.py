@@ -121,6 +121,7 @@ class Archive:
         self._blocks: dict[JobId, ExecutedBlock] = {}
         self._executed: dict[BodyHash, ExecutedBlock] = {}
         self._proofs: dict[JobId, dict[TreeIndex, list[KnownProof]]] = {}
+        self._sequels: dict[JobId, dict[TreeIndex, list[KnownProof]]] = {}
         self._forged: dict[JobId, set[tuple[TreeIndex, Account]]] = {}
         self._queue: dict[JobId, JobHeader] = {}
         self._settled: JobId = NO_JOB
@@ -144,7 +145,20 @@ class Archive:
 
     def proofs(self, job: JobId, index: TreeIndex) -> tuple[KnownProof, ...]:
         """Valid proofs of a tree node, oldest first."""
-        return tuple(self._proofs.get(job, {}).get(index, ()))
+        return tuple(self._places(job).get(index, ()))
+
+    def _places(self, job: JobId) -> dict[TreeIndex, list[KnownProof]]:
+        """Valid proofs of a job that is open, or has a sequel; else none."""
+        places = self._proofs.get(job)
+        return self._sequels.get(job, {}) if places is None else places
+
+    def _is_known(self, job: JobId) -> bool:
+        """Whether proofs of the job are kept: it is open, or has a sequel."""
+        return job in self._proofs or job in self._sequels
+
+    def sequels(self) -> tuple[JobId, ...]:
+        """Closed jobs of which it is still to be told who proved what."""
+        return tuple(self._sequels)
 
     def sizes(self) -> dict[str, Size]:
         """Entries of everything kept in memory, by name."""
@@ -156,6 +170,7 @@ class Archive:
             "proofs": Size(
                 sum(len(found) for places in self._proofs.values() for found in places.values())
             ),
+            "sequels": Size(len(self._sequels)),
             "forgeries": Size(sum(map(len, self._forged.values()))),
             "jobs_to_execute": Size(len(self._queue)),
             "jobs_outdated": Size(len(self._outdated)),
@@ -183,20 +198,35 @@ class Archive:
         else:
             self._names[job][proof] = None
 
-    def close(self, job: JobId, height: Tick, *, is_settled: bool) -> None:
+    def close(
+        self, job: JobId, height: Tick, *, is_settled: bool, has_sequel: bool = False
+    ) -> None:
         """A job was settled or voided at a height: its witnesses and proofs are of no more use
         here, and if it is void, nobody will build on it.
+
+        :param has_sequel: it is still to be told who proved what, until :meth:`end`.
         """
-        self._proofs.pop(job, None)
+        places = self._proofs.pop(job, None)
         self._blocks.pop(job, None)
-        self._forged.pop(job, None)
-        self._outdated.append((height, tuple(self._names.pop(job, ()))))
-        self._roots.pop(job, None)
+        if has_sequel and places is not None:
+            self._sequels[job] = places
+        else:
+            self._retire(job, height)
         if is_settled:
             self._settled = job
         else:
             self._queue.pop(job, None)
         self._prune()
+
+    def _retire(self, job: JobId, height: Tick) -> None:
+        self._forged.pop(job, None)
+        self._outdated.append((height, tuple(self._names.pop(job, ()))))
+        self._roots.pop(job, None)
+
+    def end(self, job: JobId, height: Tick) -> None:
+        """Nothing is to come of a closed job any more."""
+        del self._sequels[job]
+        self._retire(job, height)
 
     def forget(self, height: Tick) -> None:
         """Remove from the store the proofs that have outlived their job for long enough."""
@@ -327,7 +357,7 @@ class Archive:
         if fault is not None:
             self._keep_forgery(prover, record, proof)
             return Reason.INVALID_PROOF
-        if record.job in self._proofs:
+        if self._is_known(record.job):
             self._store.put_body(record.proof, proof)
             self._keep_proof(KnownProof(prover, record))
         return None
@@ -349,7 +379,7 @@ class Archive:
         return Reason.NOT_EVIDENCE if fault is None else None
 
     def _keep_forgery(self, prover: Account, record: ProofRecord, proof: bytes) -> None:
-        if record.job not in self._proofs:
+        if not self._is_known(record.job):
             return
         forged = self._forged.setdefault(record.job, set())
         if (record.index, prover) not in forged:
@@ -359,7 +389,7 @@ class Archive:
                 self._names[record.job][record.proof] = None
 
     def _keep_proof(self, proof: KnownProof) -> None:
-        known = self._proofs[proof.record.job].setdefault(proof.record.index, [])
+        known = self._places(proof.record.job).setdefault(proof.record.index, [])
         if proof not in known:
             known.append(proof)
             self.note(proof.record.job, proof.record.index, proof.record.proof)

@@ -435,9 +435,17 @@ class Node:
             elif isinstance(event, JobSettled | JobVoided):
                 self._jobs_opened -= isinstance(event, JobVoided)
                 is_settled = isinstance(event, JobSettled)
-                self._archive.close(event.job, final.applied.tick, is_settled=is_settled)
+                self._archive.close(
+                    event.job,
+                    final.applied.tick,
+                    is_settled=is_settled,
+                    has_sequel=self.machine.proving.job(event.job) is not None,
+                )
         for signed in final.block.operations:
             self._fetch_recorded(signed)
+        for job in self._archive.sequels():
+            if self.machine.proving.job(job) is None:
+                self._archive.end(job, final.applied.tick)
         self._archive.forget(final.applied.tick)
         self._parts.observer(final)
 

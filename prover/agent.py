@@ -10,7 +10,8 @@ Rules, upon any event:
   one is recorded, only a proof of somebody who may deliver it.
 - Stop proofs that nobody needs any more. Try again what failed, upon the next event.
 - Claim as an uncle what was proven and lost to another's record, while that pays; start no proof
-  for that alone.
+  for that alone, unless stake is lost without it.
+- Where merge owners decide what counts, take every offer for a merge of one's own.
 - Announce a finished proof at once: proposers keep a record until it is admissible, and whoever
   owns the parent can start.
 
@@ -43,7 +44,13 @@ from protocol.agents import (
 )
 from protocol.codec import decode, encode
 from protocol.ledger import prover_stake
-from protocol.messages import OPERATION_BYTES_MAX, ProofRecord, UncleClaim, body_hash
+from protocol.messages import (
+    OPERATION_BYTES_MAX,
+    Inclusion,
+    ProofRecord,
+    UncleClaim,
+    body_hash,
+)
 from protocol.ports import LeafContent, MergeContent, ProverBackend
 from protocol.rules import ProvingDuty, Stage
 from protocol.types import Amount, Count, Tick, TreeIndex
@@ -78,8 +85,8 @@ class ProverAgent:
     def decide(self, view: View, event: AgentEvent) -> tuple[Action, ...]:
         """Actions upon an event; see the module."""
         made = self._made(view, event) if isinstance(event, ProofMade) else ()
-        enlisted = self._enlist(view) if _has_stake(view) else ()
-        return (*made, *enlisted, *self._reconcile(view, event))
+        said = (*self._enlist(view), *self._include(view)) if _has_stake(view) else ()
+        return (*made, *said, *self._reconcile(view, event))
 
     # --- being electable ---
 
@@ -89,6 +96,14 @@ class ProverAgent:
         payload = machine.proving.enlistment(view.account, machine.tick, lifetime)
         if payload is not None and type(payload) not in map(type, view.own_pending()):
             yield Submit(payload)
+
+    # --- including ---
+
+    def _include(self, view: View) -> Iterator[Action]:
+        """Take every offer for a merge of ours: it was verified before it was ordered."""
+        for errand in view.machine.proving.errands(view.account, view.machine.tick):
+            if isinstance(errand, Inclusion) and errand not in view.own_pending():
+                yield Submit(errand)
 
     # --- proving ---
 
@@ -116,7 +131,7 @@ class ProverAgent:
             record = self._own_record(view, key)
             if record is not None:
                 yield from self._announce(view, duty, record)
-            elif duty.stage is not Stage.UNCLE:
+            elif duty.stage is not Stage.UNCLE or duty.at_stake:
                 task = self._task(view, key)
                 if task is not None:
                     yield StartProof(key, task)
@@ -143,7 +158,8 @@ class ProverAgent:
 
     def _task(self, view: View, key: ProofKey) -> ProvingTask | None:
         """What to prove, or None while an input is missing."""
-        job = view.machine.jobs[key.job]
+        job = view.machine.proving.job(key.job)
+        assert job is not None, "a duty is about a job that is known"
         leaf_count = Count(job.header.leaf_count)
         if key.index.level == 0:
             block = view.block(key.job)

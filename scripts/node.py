@@ -55,6 +55,7 @@ from protocol.types import (
 from prover.agent import ProverAgent, ProverSettings
 from prover.backend import Plonky2Backend
 from prover.bidder import BidderAgent, BidderSettings
+from prover.juror import JurorAgent
 from prover.modelled import ModelledBackend
 from prover.pool import PoolSettings, ProvingFailed, open_pool
 from prover.tasks import ProvingTask
@@ -339,8 +340,10 @@ def make_agents(
     genesis: Genesis,
     backend: Plonky2Backend | ModelledBackend,
 ) -> tuple[Agent, ...]:
-    """The agents that the configuration asks for."""
+    """The agents that the configuration asks for; a juror for whoever has log stake."""
     agents: list[Agent] = []
+    if any(one.account == identity.account and one.log_stake for one in genesis.accounts):
+        agents.append(JurorAgent())
     if configuration.prover is not None:
         agents += _proving_agents(configuration.prover, backend, backs_up=configuration.backup)
     if (own := configuration.sequencer) is not None:

@@ -18,8 +18,8 @@ from protocol.agents import (
     StartProof,
     Submit,
 )
-from protocol.messages import Intent, ProofRecord, UncleClaim, body_hash
-from protocol.rules import ProvingDuty, Stage
+from protocol.messages import Inclusion, Intent, ProofRecord, UncleClaim, body_hash
+from protocol.rules import Ballot, ProvingDuty, Stage
 from protocol.types import Account, Amount, Claim, Count, JobId, Slot, Tick, TreeIndex, Work
 from prover.agent import ProverAgent, ProverSettings
 from prover.modelled import ModelledBackend
@@ -49,6 +49,7 @@ class Facts:
     notes: dict[str, bytes] = field(default_factory=dict)
     bodies: dict[bytes, bytes] = field(default_factory=dict)
     enlistment: Intent | None = None
+    errands: tuple[Any, ...] = ()
     has_block: bool = True
     stake: int = 1
     account: Account = ME
@@ -67,6 +68,7 @@ class Facts:
             proving=SimpleNamespace(
                 job={JOB: job}.get,
                 duties=lambda account: tuple(self.duties),
+                errands=lambda account, tick: self.errands,
                 enlistment=lambda account, tick, lifetime: self.enlistment,
                 recorded_claim=lambda job, index: self.recorded.get(index),
                 may_deliver=lambda job, index, prover: prover in self.deliverers,
@@ -208,6 +210,22 @@ def test_what_lost_to_another_record_is_claimed_and_never_begun_for_that_alone()
     uncle.bodies[submit.payload.proof] = body.body
     assert decide(uncle) == [Submit(UncleClaim(submit.payload))]
     assert decide(replace(uncle, pending=(UncleClaim(submit.payload),))) == []
+
+
+def test_what_saves_stake_is_begun_although_another_record_counts() -> None:
+    facts = Facts([duty(LEAF, Stage.UNCLE, 0, 100)])
+    (start,) = decide(facts)
+    assert start.key == ProofKey(JOB, LEAF)
+    made = ProofMade(start.key, start.task, b"proof")
+    assert isinstance(decide(facts, made)[-1].payload, UncleClaim)
+
+
+def test_every_offer_is_taken_once_and_votes_are_left_to_jurors() -> None:
+    taking = Inclusion(JOB, LEAF, OTHER, CLAIMS[LEAF])
+    facts = Facts([], errands=(taking, Ballot(JOB, OTHER, (LEAF,))))
+    assert decide(facts) == [Submit(taking)]
+    assert decide(replace(facts, pending=(taking,))) == []
+    assert decide(replace(facts, stake=0)) == []
 
 
 def test_a_merge_on_children_that_lost_is_made_again() -> None:
