@@ -16,6 +16,7 @@ from protocol.messages import (
     ProofEvidence,
     ProofRecord,
     SignedOperation,
+    UncleClaim,
     body_hash,
     sign_operation,
 )
@@ -137,3 +138,30 @@ def test_a_root_that_was_passed_off_as_a_leaf_is_kept_for_light_clients(court: C
     court.archive.close(court.job.id, Tick(5), is_settled=True)
     court.archive.forget(Tick(5 + LIFE))
     assert court.keeps(FORGED)
+
+
+def as_claim(signed: SignedOperation) -> SignedOperation:
+    """The same, said as an uncle claim."""
+    payload = signed.operation.payload
+    assert isinstance(payload, ProofRecord)
+    return sign_operation(SEED, NETWORK, replace(signed.operation, payload=UncleClaim(payload)))
+
+
+def test_claims_are_judged_like_records_for_as_long_as_something_is_to_come(court: Court) -> None:
+    proof = proven(court)
+    court.archive.close(court.job.id, Tick(5), is_settled=True, has_sequel=True)
+    assert court.archive.sequels() == (court.job.id,)
+    assert court.check(as_claim(court.signed(FORGED))) is Reason.INVALID_PROOF
+    assert court.check(as_claim(court.signed(proof))) is None
+    (known,) = court.archive.proofs(court.job.id, LEAF)
+    assert (known.prover, known.record.proof) == (PROVER, body_hash(proof))
+    assert court.keeps(FORGED)
+    assert court.keeps(proof)
+    court.archive.end(court.job.id, Tick(9))
+    assert court.archive.sequels() == ()
+    assert court.archive.proofs(court.job.id, LEAF) == ()
+    assert court.check(as_claim(court.signed(proof))) is None
+    assert court.archive.proofs(court.job.id, LEAF) == ()
+    court.archive.forget(Tick(9 + LIFE))
+    assert not court.keeps(FORGED)
+    assert not court.keeps(proof)
