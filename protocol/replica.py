@@ -518,7 +518,7 @@ class Replica:
         if isinstance(payload, BlockReveal | BackupBlock):
             return self.machine.sequencing.may_seal(operation.sender, payload)
         if isinstance(payload, UncleClaim):
-            return self.machine.proving.job(payload.record.job) is not None
+            return self.machine.earliest(operation, ()) is not None
         if not isinstance(payload, ProofRecord):
             return True
         return self.machine.proving.may_deliver(payload.job, payload.index, operation.sender)
