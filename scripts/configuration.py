@@ -1,27 +1,19 @@
-"""A node's configuration and keys as files.
+"""A node's configuration as a file.
 
-``node.toml`` says what one process does; paths in it are relative to its own folder. ``keys.toml``
-beside it holds the secrets, readable by their owner only. Unknown, missing and ill-typed entries
-are refused with their place.
+``node.toml`` says what one process does; paths in it are relative to its own folder. Unknown,
+missing and ill-typed entries are refused with their place. What must stay secret is not in it but
+in ``keys.toml`` beside it: see ``scripts.keys``.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import os
 import tomllib
 import types
 import typing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from protocol import signing
-from protocol.ordering.validators import Identity
-from protocol.signing import digest
-
-KEYS_MODE = 0o600
-"""Only the owner may read secrets."""
 
 
 class ConfigurationError(Exception):
@@ -144,7 +136,7 @@ class NodeConfiguration:
 
 def load_configuration(path: Path) -> NodeConfiguration:
     """Read ``node.toml``. Raises :class:`ConfigurationError`."""
-    configuration: NodeConfiguration = _parse(NodeConfiguration, _read_toml(path), str(path))
+    configuration: NodeConfiguration = _parse(NodeConfiguration, read_toml(path), str(path))
     if configuration.backup and not (configuration.prover and configuration.sequencer):
         raise ConfigurationError(
             f"{path}: a backup is built by a sequencer and proven by a prover of the same node",
@@ -180,46 +172,11 @@ def _toml(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-# --- keys ---
-
-
-def derive_identity(seed: bytes) -> Identity:
-    """The keys of an account from one 32-byte secret: the VRF key is a second key, never the
-    first.
-    """
-    return Identity(
-        account=signing.public_key(seed),
-        signing_seed=seed,
-        vrf_seed=digest(b"provnet/vrf-seed/1", seed),
-    )
-
-
-def load_identity(path: Path) -> Identity:
-    """Read ``keys.toml``. Raises :class:`ConfigurationError`."""
-    table = _read_toml(path)
-    try:
-        seed = bytes.fromhex(table["secret"])
-    except (KeyError, TypeError, ValueError):
-        seed = b""
-    if len(seed) != 32 or set(table) != {"secret"}:
-        raise ConfigurationError(
-            f"{path} does not hold exactly one secret of 64 hexadecimal digits",
-            "restore the file from a copy, or remove it to get a new identity",
-        )
-    return derive_identity(seed)
-
-
-def save_identity(path: Path, seed: bytes) -> None:
-    """Write ``keys.toml``, readable by its owner only from the first moment on."""
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, KEYS_MODE)
-    with os.fdopen(handle, "w") as file:
-        file.write(f'secret = "{seed.hex()}"\n')
-
-
 # --- reading ---
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """The table of a TOML file. Raises :class:`ConfigurationError`."""
     try:
         return tomllib.loads(path.read_text())
     except OSError as failure:

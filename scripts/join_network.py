@@ -19,12 +19,8 @@ from typing import Any
 from p2p.node import NodeEvent
 from protocol.events import JobSettled
 from protocol.happenings import BlockFinal, Halted
-from scripts.configuration import (
-    ConfigurationError,
-    NodeConfiguration,
-    save_configuration,
-    save_identity,
-)
+from scripts.configuration import ConfigurationError, NodeConfiguration, save_configuration
+from scripts.keys import save_identity
 from scripts.node import run_node
 
 TELL_EVERY = 10

@@ -60,12 +60,8 @@ from prover.modelled import ModelledBackend
 from prover.pool import PoolSettings, ProvingFailed, open_pool
 from prover.tasks import ProvingTask
 from scripts.cheats.node import Cheats
-from scripts.configuration import (
-    NodeConfiguration,
-    ProverConfiguration,
-    load_configuration,
-    load_identity,
-)
+from scripts.configuration import NodeConfiguration, ProverConfiguration, load_configuration
+from scripts.keys import load_identity
 from scripts.records import plain, read_lines, record, record_of, write_json
 from scripts.rules import machine_of
 from scripts.statistics import PAUSE_S, measure

@@ -34,9 +34,10 @@ from protocol.ordering.streamlet import SignedSlots
 from protocol.ordering.validators import Identity
 from protocol.params import Genesis, network_id, parse_genesis
 from protocol.replica import Replica
-from scripts.configuration import load_configuration, load_identity
+from scripts.configuration import load_configuration
 from scripts.export import STORE
 from scripts.folder import backend_of
+from scripts.keys import load_identity
 from scripts.records import read_lines
 from scripts.rules import machine_of
 

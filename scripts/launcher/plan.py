@@ -44,8 +44,8 @@ from scripts.configuration import (
     ProverConfiguration,
     SequencerConfiguration,
     TrafficConfiguration,
-    derive_identity,
 )
+from scripts.keys import derive_identity
 from scripts.node import traffic_keys
 from scripts.rules import NETWORK, checked, choose, find_rule, network_kind, parse_sets, refuse_pair
 

@@ -21,8 +21,9 @@ import trio
 from p2p.registry import ungrouped
 from protocol.params import format_genesis
 from scripts.cheats.node import cheats_of
-from scripts.configuration import save_configuration, save_identity
+from scripts.configuration import save_configuration
 from scripts.export import export_run
+from scripts.keys import save_identity
 from scripts.launcher.faults import Fault, Striker
 from scripts.launcher.live import View
 from scripts.launcher.narrate import Narrator

@@ -1,8 +1,7 @@
-"""Node configurations and keys as files: what is written is read back, what is wrong is named."""
+"""Node configurations as files: what is written is read back, what is wrong is named."""
 
 from __future__ import annotations
 
-import stat
 from pathlib import Path
 
 import pytest
@@ -13,11 +12,8 @@ from scripts.configuration import (
     ProverConfiguration,
     SequencerConfiguration,
     TrafficConfiguration,
-    derive_identity,
     load_configuration,
-    load_identity,
     save_configuration,
-    save_identity,
 )
 
 WHOLE = NodeConfiguration(
@@ -65,26 +61,3 @@ def test_what_is_wrong_is_named_with_a_hint(tmp_path: Path, text: str, words: st
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot be read"):
         load_configuration(tmp_path / "node.toml")
-
-
-def test_keys_are_for_their_owner_only_and_never_overwritten(tmp_path: Path) -> None:
-    path, seed = tmp_path / "keys.toml", bytes(range(32))
-    save_identity(path, seed)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert load_identity(path) == derive_identity(seed)
-    with pytest.raises(FileExistsError):
-        save_identity(path, bytes(32))
-    assert load_identity(path) == derive_identity(seed)
-
-
-@pytest.mark.parametrize("text", ["", 'secret = "ab"', f'secret = "{"0" * 64}"\nmore = 1'])
-def test_damaged_keys_are_refused(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "keys.toml"
-    path.write_text(text)
-    with pytest.raises(ConfigurationError, match="exactly one secret"):
-        load_identity(path)
-
-
-def test_the_vrf_key_is_not_the_signing_key() -> None:
-    identity = derive_identity(bytes(32))
-    assert identity.vrf_seed != identity.signing_seed

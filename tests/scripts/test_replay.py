@@ -29,8 +29,8 @@ from scripts.configuration import (
     ConfigurationError,
     load_configuration,
     save_configuration,
-    save_identity,
 )
+from scripts.keys import save_identity
 from scripts.launcher.plan import Wish
 from scripts.main import application
 from scripts.records import read_lines, write_json
