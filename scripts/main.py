@@ -42,6 +42,7 @@ def launch_testnet(
     settings: options.Settings = None,
     leaf_ms: options.LeafMs = None,
     merge_ms: options.MergeMs = None,
+    backup: options.Backup = None,
     kill: options.Kill = None,
     restart: options.Restart = None,
     silent: options.Silent = None,
@@ -77,6 +78,7 @@ def launch_testnet(
         sets=tuple(settings or ()),
         leaf_ms=leaf_ms,
         merge_ms=merge_ms,
+        backup=tuple(backup or ()),
     )
     asked = {
         "silent": silent,

@@ -33,6 +33,14 @@ LeafMs: TypeAlias = Annotated[
 MergeMs: TypeAlias = Annotated[
     int | None, typer.Option(min=0, help="Time of a modelled merge; modelled backend only.")
 ]
+Backup: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="SEQUENCER",
+        help="Brings whole proven blocks of its own where a round came to nothing; see the rule's "
+        f"backup_ticks. {_MORE}",
+    ),
+]
 RunFolder: TypeAlias = Annotated[
     Path | None, typer.Option(help="Run folder; default: a new one in runs/.")
 ]
@@ -81,8 +89,9 @@ Early: TypeAlias = Annotated[
 Late: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="PROVER",
-        help=f"Delivers only after its windows closed. {_MORE}",
+        metavar="PROVER[:KIND]",
+        help="Delivers only when its window has closed, or claims what another's record beat: "
+        f"missed or recorded; without KIND in turn. {_MORE}",
         rich_help_panel=_CHEATS,
     ),
 ]

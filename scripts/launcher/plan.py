@@ -107,6 +107,7 @@ class Wish:
     :ivar sets: settings as ``PART.NAME=VALUE``.
     :ivar leaf_ms: declared time of a leaf; of the modelled backend only. None: the usual.
     :ivar merge_ms: the same of a merge.
+    :ivar backup: names of sequencers that prove whole blocks of their own where anybody may.
     """
 
     validators: int = 4
@@ -121,6 +122,7 @@ class Wish:
     sets: tuple[str, ...] = ()
     leaf_ms: int | None = None
     merge_ms: int | None = None
+    backup: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,12 +180,23 @@ def make_plan(wish: Wish) -> Plan:
     validators = [_member(wish, f"validator-{at + 1}", at) for at in range(wish.validators)]
     provers = [_member(wish, f"prover-{at + 1}", None) for at in range(wish.provers)]
     members = (*validators, *provers)
+    _check_backup(wish, members)
     genesis = _genesis(wish, members)
     try:
         parse_genesis(format_genesis(genesis))
     except Refused as refusal:
         raise ConfigurationError(str(refusal), "mend what is given with --set") from None
     return Plan(wish, members, genesis, _rule_files(wish))
+
+
+def _check_backup(wish: Wish, members: tuple[Member, ...]) -> None:
+    able = [one.name for one in members if one.configuration.sequencer is not None]
+    strangers = [name for name in wish.backup if name not in able]
+    if strangers:
+        raise ConfigurationError(
+            f"--backup {strangers[0]}: that is no sequencer of this testnet",
+            f"name one of {', '.join(able)}",
+        )
 
 
 def _rule_files(wish: Wish) -> tuple[Path, ...]:
@@ -210,9 +223,8 @@ def _member(wish: Wish, name: str, validator: int | None) -> Member:
     if validator == wish.validators - 1:
         traffic = TrafficConfiguration(accounts=TRAFFIC_ACCOUNTS, seed=wish.seed)
         configuration = replace(configuration, traffic=traffic)
-    if validator is None:
-        prover = _prover(wish)
-        configuration = replace(configuration, prover=prover)
+    if validator is None or name in wish.backup:
+        configuration = replace(configuration, prover=_prover(wish), backup=name in wish.backup)
     return Member(
         name=name,
         secret=secret,

@@ -280,3 +280,13 @@ def test_a_name_of_no_rule_is_refused_with_those_there_are() -> None:
         shown("nobody")
     with pytest.raises(ConfigurationError, match="no file of Python"):
         shown("nowhere.py:Rule")
+
+
+def test_a_backup_has_a_sequencer_and_a_prover_of_its_own() -> None:
+    plan = make_plan(Wish(backup=("validator-2",)))
+    able = {one.name: one.configuration for one in plan.members if one.configuration.backup}
+    assert set(able) == {"validator-2"}
+    assert able["validator-2"].sequencer is not None
+    assert able["validator-2"].prover is not None
+    with pytest.raises(ConfigurationError, match=r"(?s)prover-1.*validator-1, validator-2"):
+        make_plan(Wish(backup=("prover-1",)))

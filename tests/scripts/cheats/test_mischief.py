@@ -47,7 +47,7 @@ def test_a_node_that_cannot_do_it_is_refused_with_those_that_can(
     ("asked", "sentence", "hint"),
     [
         ({"cheats": [("forge", "prover-1:money")]}, "no kind money", "bytes, identity, root"),
-        ({"cheats": [("late", "prover-1:bytes")]}, "no kind bytes", "leave out :bytes"),
+        ({"cheats": [("silent", "prover-1:bytes")]}, "no kind bytes", "leave out :bytes"),
         ({"delay_ms": 400}, "too late for slots of 1600 ms", "--slot-ms 2665"),
         ({"partition": "prover-1"}, "no number of seconds", "NODE,NODE"),
         ({"partition": "prover-1:0"}, "0 is no number", "NODE,NODE"),

@@ -32,6 +32,7 @@ from protocol.messages import (
     LogBlock,
     ProofRecord,
     SignedVote,
+    UncleClaim,
     body_hash,
     header_is_signed,
     operation_is_signed,
@@ -60,7 +61,7 @@ from scripts.cheats.delay import Delay, longest_ms
 from scripts.cheats.early import Early
 from scripts.cheats.equivocate import Equivocate
 from scripts.cheats.forge import Forge
-from scripts.cheats.late import Late
+from scripts.cheats.late import MISSED, Late
 from scripts.cheats.neglect import Neglect
 from scripts.cheats.no_reveal import NoReveal
 from scripts.cheats.partition import LEAD_SLOTS, Partition
@@ -139,7 +140,7 @@ def test_silence_drops_proofs_and_nothing_else() -> None:
 
 
 def test_a_late_record_waits_for_the_end_of_its_own_window() -> None:
-    cheat = Late(scene())
+    cheat = Late(scene((MISSED,)))
     late = cheat.agent(Scripted(KeepBody(BODY), Submit(intent()), Submit(RECORD)))
     kept = (KeepBody(BODY), Submit(intent()))
     assert late.decide(Facts([]), TICK) == kept
@@ -148,6 +149,24 @@ def test_a_late_record_waits_for_the_end_of_its_own_window() -> None:
     missed = final(RightMissed(JOB, LEAF, ME, True))
     assert late.decide(Facts([]), missed) == (Submit(RECORD), *kept, Submit(RECORD))
     assert [what for what, _ in told(cheat)] == ["holds a proof back", "delivers"]
+
+
+def test_a_record_that_never_comes_is_claimed_once_somebody_elses_is_recorded() -> None:
+    cheat = Late(scene(Late.kinds))
+    inner = Scripted(Submit(replace(RECORD, index=NEXT)), Submit(RECORD))
+    late = cheat.agent(inner)
+    assert late.decide(Facts([]), TICK) == ()
+    missed = final(RightMissed(JOB, LEAF, ME, True), RightMissed(JOB, NEXT, ME, True))
+    in_time = Submit(replace(RECORD, index=NEXT))
+    assert late.decide(Facts([]), missed) == (in_time, in_time)
+    inner.actions = (Submit(UncleClaim(RECORD)),)
+    assert late.decide(Facts([]), TICK) == inner.actions == late.decide(Facts([]), TICK)
+    assert [(what, fields["index"]) for what, fields in told(cheat)] == [
+        ("holds a proof back", NEXT),
+        ("holds a proof back", LEAF),
+        ("delivers", NEXT),
+        ("delivers", LEAF),
+    ]
 
 
 def test_a_sequencer_that_never_reveals_promises_everything() -> None:
