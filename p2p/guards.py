@@ -122,11 +122,10 @@ def release_inbound_slots(host: Any) -> None:
     swarm.upgrade_inbound_raw_conn = upgrade_then_wait
 
 
-def admit(host: Any, admissible: Callable[[Account, int, int], bool]) -> None:
+def admit(host: Any, admissible: Callable[[Account, bool], bool]) -> None:
     """Refuse connections at the one place where every authenticated one passes.
 
-    :param admissible: given the account, how many connections it has, and how many accounts have
-    some.
+    :param admissible: given the account, and whether it came to us.
     """
     swarm = host.get_network()
     original = swarm.add_conn
@@ -134,9 +133,7 @@ def admit(host: Any, admissible: Callable[[Account, int, int], bool]) -> None:
     async def add_admissible(connection: Any, direction: str = "unknown") -> Any:
         try:
             account = account_of(connection.peer_id.to_bytes())
-            connected = swarm.get_connections_map()
-            already = len(connected.get(connection.peer_id, ()))
-            admitted = admissible(account, already, len(connected))
+            admitted = admissible(account, direction != "outbound")
         except ValueError:
             admitted = False
         if not admitted:

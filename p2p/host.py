@@ -34,6 +34,7 @@ from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key_pair
 from libp2p.network.config import ConnectionConfig
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
+from libp2p.rcmgr import Direction
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE, Transport as NoiseTransport
 from libp2p.tools.anyio_service import background_trio_service
 from multiaddr import Multiaddr  # type: ignore[import-untyped]  # it has no types
@@ -248,16 +249,27 @@ class LibP2PNetwork:
         except OSError:
             raise Failure.UNREACHABLE.error() from None
 
-    def _live(self) -> set[Account]:
+    def _connections(self) -> dict[Account, list[Any]]:
         connections = self._host.get_network().get_connections_map()
-        return {account_of(peer_id.to_bytes()) for peer_id, live in connections.items() if live}
+        return {account_of(peer_id.to_bytes()): live for peer_id, live in connections.items()}
 
-    def _admissible(self, account: Account, connections: int, accounts: int) -> bool:
+    def _live(self) -> set[Account]:
+        return {account for account, live in self._connections().items() if live}
+
+    def chosen(self) -> tuple[Account, ...]:
+        """Connected peers to whom we went ourselves, sorted."""
+        connections = self._connections().items()
+        return tuple(sorted(account for account, live in connections if any(map(_is_ours, live))))
+
+    def _admissible(self, account: Account, is_inbound: bool) -> bool:
+        already, chosen = self._connections().get(account, []), len(self.chosen())
+        came = len(self._live()) - chosen
+        has_room = came < limits.PEERS_INBOUND_MAX if is_inbound else chosen < limits.PEERS_MAX
         admitted = (
             account != self._account
             and not self._conduct.is_banned(account)
-            and connections < limits.CONNECTIONS_PER_PEER_MAX
-            and (connections > 0 or accounts < limits.PEERS_INBOUND_MAX)
+            and len(already) < limits.CONNECTIONS_PER_PEER_MAX
+            and (bool(already) or has_room)
         )
         self._registry.statistics.connections_refused += not admitted
         return admitted
@@ -314,6 +326,11 @@ class LibP2PNetwork:
         self._registry.statistics.streams_failed += 1
         if self._log_rate.take():
             log.debug("a stream of %s failed: %r", account.hex()[:8], error)
+
+
+def _is_ours(connection: Any) -> bool:
+    """Whether we dialled: the library knows it of every connection."""
+    return bool(connection.direction is Direction.OUTBOUND)
 
 
 def _new_host(keys: Any, listen: Multiaddr) -> Any:

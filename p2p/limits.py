@@ -171,8 +171,22 @@ EXCHANGE_PEER_BYTES_IN_FLIGHT_MAX: Final = 16 * MIB
 PEERS_MAX: Final = 32
 """Peers to whom connections are sought; up to 20 known peers all are connected."""
 
-PEERS_INBOUND_MAX: Final = 64
-"""Peers connected in all: room for newcomers beside those we chose."""
+PEERS_INBOUND_MAX: Final = 48
+"""Peers that came to us, at most. Whoever fills these places leaves us those that we choose."""
+
+PEERS_OUTBOUND_MIN: Final = 16
+"""Peers that we choose ourselves, if so many are known, however many came to us: whoever fills all
+inbound places has not cut us off."""
+
+PEERS_PER_RANGE_MAX: Final = 4
+"""Peers that we choose in one range of public addresses. Addresses of one range are cheap for one
+owner; addresses in many are dear."""
+
+IP4_RANGE_BITS: Final = 16
+"""Leading bits that public IPv4 addresses of one range share."""
+
+IP6_RANGE_BITS: Final = 32
+"""Leading bits that public IPv6 addresses of one range share: what a provider is given."""
 
 CONNECTIONS_PER_PEER_MAX: Final = 2
 """Two, because two nodes may dial each other at the same moment."""
@@ -207,7 +221,8 @@ TIDY_S: Final = 5.0
 # addresses and the keeper
 
 ADDRESSES_MAX: Final = 1024
-"""Accounts in the address book; strangers leave first, bootstrap entries never."""
+"""Accounts in the address book; strangers leave first, from the range that holds most of them;
+bootstrap entries never."""
 
 ADDRESSES_PER_ACCOUNT_MAX: Final = 4
 """Addresses kept for one account, newest first."""

@@ -4,8 +4,13 @@
 a minute, and believes what it hears. A small network wants everybody connected, soon, and again
 soon after a restart.
 
-**Rules.** Up to ``limits.PEERS_MAX`` known accounts are connected. A failed dial waits 0.5 s,
-doubling to 30 s, jittered.
+**Rules.** Up to ``limits.PEERS_MAX`` known accounts are connected, and we go to
+``limits.PEERS_OUTBOUND_MIN`` of them ourselves however many come to us. Of those to whom we go at
+most ``limits.PEERS_PER_RANGE_MAX`` are in one range of public addresses: together these keep an
+owner of many addresses from being all our peers (Heilman and others, Eclipse attacks on Bitcoin's
+peer-to-peer network, 2015, measures 1 to 6). Loopback and private addresses are not counted, as
+nobody reaches us there from far away, nor are bootstrap entries, which the operator chose.
+A failed dial waits 0.5 s, doubling to 30 s, jittered.
 Bootstrap entries are never forgotten. Of two accounts the smaller dials first, so that rarely both
 do. An address heard from a peer must name its account, must not be a name to look up, and may be
 loopback only if we listen there ourselves.
@@ -20,8 +25,10 @@ import math
 import os
 import random
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -84,6 +91,25 @@ class Address:
     def ip(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         """The IP address, or None when the host is a name."""
         return ipaddress.ip_address(self.host) if self.kind in _IP_KINDS else None
+
+
+@lru_cache(maxsize=4 * limits.ADDRESSES_MAX)
+def range_of(ip: str) -> str | None:
+    """The range of a public IP address, in which one owner may have many; None for others.
+
+    The bits are ``limits.IP4_RANGE_BITS`` and ``limits.IP6_RANGE_BITS``. Raises ValueError when it
+    is no IP address.
+    """
+    address = ipaddress.ip_address(ip)
+    if not address.is_global:
+        return None
+    bits = limits.IP4_RANGE_BITS if address.version == 4 else limits.IP6_RANGE_BITS
+    return str(ipaddress.ip_network(f"{ip}/{bits}", strict=False))
+
+
+def _ranges(addresses: Iterable[Address]) -> set[str | None]:
+    """Ranges of addresses; a name has none."""
+    return {range_of(one.host) if one.kind in _IP_KINDS else None for one in addresses}
 
 
 def _checked_host(kind: str, host: str) -> str:
@@ -216,12 +242,20 @@ class AddressBook:
 
     def _bound(self, newest: Account) -> None:
         while len(self._entries) > limits.ADDRESSES_MAX:
+            crowds = Counter(
+                one for entry in self._entries.values() for one in _ranges(entry.addresses) if one
+            )
             strangers = [
-                (-entry.failures, position, account)
+                (-_largest(crowds, entry), -entry.failures, position, account)
                 for position, (account, entry) in enumerate(self._entries.items())
                 if not entry.bootstrap and account != newest
             ]
-            del self._entries[min(strangers)[2] if strangers else newest]
+            del self._entries[min(strangers)[3] if strangers else newest]
+
+
+def _largest(crowds: Counter[str], entry: Entry) -> int:
+    """How many accounts the most crowded range of an entry holds; 0 for no range."""
+    return max((crowds[one] for one in _ranges(entry.addresses) if one), default=0)
 
 
 class Connections(Protocol):
@@ -233,6 +267,9 @@ class Connections(Protocol):
 
     def peers(self) -> tuple[Account, ...]:
         """Connected peers, sorted."""
+
+    def chosen(self) -> tuple[Account, ...]:
+        """Connected peers to whom we went ourselves."""
 
     async def dial(self, address: Address) -> None:
         """Connect, or raise."""
@@ -286,7 +323,7 @@ class Keeper:
         """Dial a known account now. Raises OSError when none of its addresses answers."""
         if self._conduct.is_banned(account):
             raise OSError("the account is banned")
-        for address in self._book.addresses(account):
+        for address in self._distant(account, self._crowds()):
             try:
                 with trio.fail_after(limits.DIAL_S):
                     await self._connections.dial(address)
@@ -321,8 +358,30 @@ class Keeper:
         ]
         self._entropy.shuffle(candidates)
         candidates.sort(key=lambda account: not self._book.entry(account).bootstrap)
-        room = max(0, limits.PEERS_MAX - len(live))
-        return candidates[: min(room, limits.DIALS_AT_ONCE_MAX)]
+        lacking = limits.PEERS_OUTBOUND_MIN - len(self._connections.chosen())
+        room = max(0, limits.PEERS_MAX - len(live), lacking)
+        return self._spread(candidates)[: min(room, limits.DIALS_AT_ONCE_MAX)]
+
+    def _spread(self, candidates: list[Account]) -> list[Account]:
+        """Those that may all be connected to without crowding a range."""
+        crowds, spread = self._crowds(), []
+        for account in candidates:
+            if distant := self._distant(account, crowds):
+                crowds.update(_ranges(distant))
+                spread.append(account)
+        return spread
+
+    def _distant(self, account: Account, crowds: Counter[str | None]) -> list[Address]:
+        """Addresses of an account in ranges that have room for one more of our choice."""
+        addresses = self._book.addresses(account)
+        if account in self._book and self._book.entry(account).bootstrap:
+            return addresses
+        return [one for one in addresses if not _crowded(crowds, one)]
+
+    def _crowds(self) -> Counter[str | None]:
+        """How many of the peers that we chose are in each range."""
+        ips = map(self._remote_ip, self._connections.chosen())
+        return Counter(range_of(ip) for ip in ips if ip is not None)
 
     def _is_our_turn(self, account: Account, now: float) -> bool:
         since = self._lost_at.setdefault(account, now)
@@ -413,6 +472,11 @@ class Keeper:
             return
         if acceptable(address, loopback=self._loopback):
             self._book.add(address)
+
+
+def _crowded(crowds: Counter[str | None], address: Address) -> bool:
+    """Whether a public range of the address has no more room."""
+    return any(one and crowds[one] >= limits.PEERS_PER_RANGE_MAX for one in _ranges([address]))
 
 
 def _lines(addresses: Iterable[Address]) -> bytes:

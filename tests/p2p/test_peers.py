@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from trio.testing import MockClock
 from p2p import limits
 from p2p.conduct import Conduct
 from p2p.identity import account_of, account_of_text, peer_id_of, peer_text
-from p2p.peers import Address, AddressBook, Keeper, acceptable
+from p2p.peers import Address, AddressBook, Keeper, acceptable, range_of
 from protocol.types import Account, Milliseconds
 
 ACCOUNTS = [Account(bytes([number]) * 32) for number in range(40)]
@@ -157,6 +158,9 @@ class Fake:
     def peers(self) -> tuple[Account, ...]:
         return tuple(sorted(self.live))
 
+    def chosen(self) -> tuple[Account, ...]:
+        return tuple(sorted(self.live & {account for _, account in self.dials}))
+
     async def dial(self, target: Address) -> None:
         self.dials.append((trio.current_time(), target.account))
         await trio.sleep(0.25)
@@ -173,13 +177,23 @@ class Fake:
         return b"nonsense\n" + "\n".join(map(str, heard)).encode() + b"\n\xff"
 
 
+def ip_in(book: AddressBook) -> Callable[[Account], str | None]:
+    """The remote IP of a peer is the one in the book; 10.9.9.9 of whom it does not know."""
+
+    def remote_ip(account: Account) -> str | None:
+        known = book.addresses(account)
+        return known[0].host if known else "10.9.9.9"
+
+    return remote_ip
+
+
 def keeper_of(fake: Fake, book: AddressBook, discover: bool = True) -> Keeper:
     return Keeper(
         fake,
         book,
         Conduct(),
         own=lambda: [Address("ip4", "0.0.0.0", 4001, fake.account)],
-        remote_ip=lambda account: "10.9.9.9",
+        remote_ip=ip_in(book),
         loopback=False,
         discover=discover,
         entropy=random.Random(1),
@@ -240,3 +254,76 @@ def test_a_peer_is_told_of_by_the_address_it_was_seen_at() -> None:
         assert await keeper.answer(ACCOUNTS[5], bytes(100_000)) is None
 
     trio.run(body)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_one_range"),
+    [
+        ("8.8.0.1", "8.8.255.255", True),
+        ("8.8.0.1", "8.9.0.1", False),
+        ("2a00:1450::1", "2a00:1450:ffff::2", True),
+        ("2a00:1450::1", "2a00:1451::1", False),
+    ],
+)
+def test_public_addresses_are_in_ranges(one: str, other: str, is_one_range: bool) -> None:
+    assert (range_of(one) == range_of(other)) is is_one_range
+    assert range_of(one) is not None
+
+
+@pytest.mark.parametrize("ip", ["127.0.0.1", "10.1.2.3", "192.168.0.9", "::1", "fd00::1"])
+def test_addresses_that_are_near_have_no_range(ip: str) -> None:
+    assert range_of(ip) is None
+
+
+def test_one_range_is_chosen_a_few_times_and_bootstrap_always() -> None:
+    crowd, elsewhere = range(1, 13), range(21, 30)
+    book = AddressBook([address(13, host="8.8.0.13"), address(14, host="8.8.0.14")])
+    for number in crowd:
+        book.add(address(number, host=f"8.8.0.{number}"))
+    for number in elsewhere:
+        book.add(address(number, host=f"9.{number}.0.1"))
+    fake = Fake(set(ACCOUNTS))
+    run_for(120, keeper_of(fake, book, discover=False))
+    strangers = {ACCOUNTS[number] for number in crowd} & fake.live
+    bootstrap = {ACCOUNTS[13], ACCOUNTS[14]}
+    assert len(strangers) == limits.PEERS_PER_RANGE_MAX - len(bootstrap)
+    assert fake.live == strangers | bootstrap | {ACCOUNTS[number] for number in elsewhere}
+
+
+def test_an_account_in_a_crowded_range_is_not_dialled_on_demand() -> None:
+    book = AddressBook()
+    for number in range(limits.PEERS_PER_RANGE_MAX + 1):
+        book.add(address(number, host=f"8.8.0.{number + 1}"))
+    fake = Fake(set(ACCOUNTS))
+    keeper = keeper_of(fake, book)
+
+    async def body() -> None:
+        for number in range(limits.PEERS_PER_RANGE_MAX):
+            await keeper.connect(ACCOUNTS[number])
+        with pytest.raises(OSError, match="no address"):
+            await keeper.connect(ACCOUNTS[limits.PEERS_PER_RANGE_MAX])
+        book.add(address(limits.PEERS_PER_RANGE_MAX, host="9.9.9.9"))
+        await keeper.connect(ACCOUNTS[limits.PEERS_PER_RANGE_MAX])
+
+    trio.run(body, clock=MockClock(autojump_threshold=0))
+
+
+def test_who_fills_all_places_leaves_those_that_we_choose(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "PEERS_MAX", 4)
+    monkeypatch.setattr(limits, "PEERS_OUTBOUND_MIN", 2)
+    book = AddressBook([address(number) for number in range(1, 6)])
+    fake = Fake(set(ACCOUNTS))
+    fake.live = set(ACCOUNTS[30:])
+    run_for(60, keeper_of(fake, book, discover=False))
+    assert len(fake.live - set(ACCOUNTS[30:])) == limits.PEERS_OUTBOUND_MIN
+
+
+def test_a_crowded_range_leaves_the_book_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "ADDRESSES_MAX", 10)
+    book = AddressBook()
+    for number in range(6):
+        book.add(address(number, host=f"9.{number}.0.1"))
+    for number in range(10, 30):
+        book.add(address(number, host=f"8.8.0.{number}"))
+    assert set(ACCOUNTS[:6]) <= set(book.accounts())
+    assert len(book) == 10
