@@ -117,6 +117,7 @@ class NodeConfiguration:
     :ivar keys: path of the secrets.
     :ivar listen_port: 0 lets the system choose.
     :ivar bootstrap: addresses to connect to first.
+    :ivar announce: addresses under which others reach it, where these are not what it listens on.
     :ivar backup: its sequencer and its prover together make a whole block where a round came to
         nothing and the rule lets anybody do so.
     """
@@ -127,6 +128,7 @@ class NodeConfiguration:
     listen_host: str = "127.0.0.1"
     listen_port: int = 0
     bootstrap: tuple[str, ...] = ()
+    announce: tuple[str, ...] = ()
     backup: bool = False
     prover: ProverConfiguration | None = None
     sequencer: SequencerConfiguration | None = None

@@ -38,6 +38,7 @@ from p2p.registry import NetworkEvent
 from p2p.store import Store
 from protocol.agents import Agent
 from protocol.happenings import BlockFinal
+from protocol.messages import block_hash
 from protocol.ordering.streamlet import SignedSlots
 from protocol.ordering.validators import Identity
 from protocol.params import MODELLED, Genesis, network_id, parse_genesis
@@ -145,6 +146,7 @@ class EventLog:
                 now_ms,
                 tick=applied.tick,
                 slot=moment.slot,
+                block=block_hash(final.block.header),
                 proposer=moment.proposer,
                 digest=applied.digest,
                 operations=len(final.block.operations),

@@ -1,0 +1,327 @@
+"""The join bundle: one small file from which a stranger joins a network.
+
+It is TOML of at most :data:`BUNDLE_BYTES_MAX` bytes: a version, the network id, the genesis whole,
+addresses to ask first, if there is one a checkpoint (a recent final block of the log with the state
+digest after it), and in the last line the digest of every byte above it.
+
+Rules.
+
+- What is read is bounded, then its digest is compared, then its parts are checked. The network id
+  must be that of the genesis.
+- A checkpoint says which of several histories is the network's: keys that left the set long ago
+  could sign another one at no cost ("weak subjectivity", Buterin 2014). Those keys can still be
+  punished for the exit delay, and so a checkpoint is good for as long and no longer. Without one
+  a bundle never grows old: whoever uses it trusts the sets of the genesis.
+- A bundle carries data only. Rules that stand in somebody's own file are code: they are copied
+  from beside the bundle, after somebody has read them, and never fetched.
+
+Properties. The digest guards against accidents; against forgers only if it came from somebody
+trusted, by another way than the bundle.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from p2p.limits import MIB
+from p2p.node import Node
+from p2p.peers import Address, AddressBook
+from protocol.errors import Refused
+from protocol.params import (
+    Genesis,
+    NetworkParameters,
+    format_genesis,
+    network_id,
+    parse_genesis,
+)
+from protocol.signing import digest
+from scripts.configuration import ConfigurationError, load_configuration
+from scripts.records import read_lines
+
+VERSION: Final = 1
+"""Version of the form of a bundle."""
+
+BUNDLE_BYTES_MAX: Final = 1 * MIB
+"""Largest bundle, in bytes: a genesis of some thousand accounts."""
+
+BOOTSTRAP_MAX: Final = 16
+"""Most addresses in a bundle."""
+
+EXIT_DELAY_EPOCHS: Final = 2
+"""Epochs for which a key that left the set can still be punished."""
+
+_DIGEST_LINE: Final = re.compile(rb'digest = "([0-9a-f]{64})"\n')
+_ENTRIES: Final = {"version", "network", "genesis", "bootstrap", "digest"}
+_FRESH: Final = "get a fresh bundle: ./scripts/provnet bundle FOLDER on a machine of the network"
+
+
+class BundleError(ConfigurationError):
+    """A bundle cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A final block of the log.
+
+    :ivar height: its height, in ticks.
+    :ivar block: hash of its header, 32 bytes.
+    :ivar state: state digest after it, 32 bytes.
+    :ivar time_ms: start of its slot, in milliseconds since the Unix epoch.
+    """
+
+    height: int
+    block: bytes
+    state: bytes
+    time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """What a stranger needs to join."""
+
+    genesis: Genesis
+    bootstrap: tuple[str, ...]
+    checkpoint: Checkpoint | None = None
+
+
+def exit_delay_ms(network: NetworkParameters) -> int:
+    """How long a key that left the set can be punished, at the least, in milliseconds."""
+    return EXIT_DELAY_EPOCHS * network.epoch_ticks * network.slot_ms
+
+
+# --- writing ---
+
+
+def format_bundle(bundle: Bundle) -> bytes:
+    """The file of a bundle."""
+    genesis = format_genesis(bundle.genesis).replace("\\", "\\\\").replace('"""', '""\\"')
+    lines = [
+        f"version = {VERSION}",
+        f'network = "{network_id(bundle.genesis).hex()}"',
+        "bootstrap = [",
+        *(f'  "{one}",' for one in bundle.bootstrap),
+        "]",
+    ]
+    if (one := bundle.checkpoint) is not None:
+        lines += [
+            "checkpoint = { "
+            f'height = {one.height}, block = "{one.block.hex()}", state = "{one.state.hex()}", '
+            f"time_ms = {one.time_ms} }}"
+        ]
+    body = "\n".join([*lines, f'genesis = """\n{genesis}"""']).encode() + b"\n"
+    return body + f'digest = "{_digest(body).hex()}"\n'.encode()
+
+
+def bundle_of(node: Node, bootstrap: Iterable[Address]) -> bytes:
+    """A fresh bundle of a running node, whose last final block is the checkpoint.
+
+    :param bootstrap: addresses to ask first; what no stranger could dial is left out.
+    """
+    link, machine = node.replica.engine.anchor.link, node.machine
+    genesis = machine.genesis
+    checkpoint = None
+    if link.height:
+        time_ms = slot_start_ms(genesis.network, link.slot)
+        checkpoint = Checkpoint(link.height, link.block, machine.digest, time_ms)
+    return format_bundle(Bundle(genesis, dialable(bootstrap), checkpoint))
+
+
+def slot_start_ms(network: NetworkParameters, slot: int) -> int:
+    """When a slot begins, in milliseconds since the Unix epoch."""
+    return network.genesis_time_ms + slot * network.slot_ms
+
+
+def dialable(addresses: Iterable[Address]) -> tuple[str, ...]:
+    """The first addresses that name a host, each once."""
+    named = (str(one) for one in addresses if one.ip is None or not one.ip.is_unspecified)
+    return tuple(dict.fromkeys(named))[:BOOTSTRAP_MAX]
+
+
+def bundle_of_folder(folder: Path) -> Bundle:
+    """A bundle of what the nodes in a run folder, or the node in a node folder, have written.
+
+    :raises BundleError: when the folder is neither, or no address of a node is known.
+    """
+    nodes = sorted(one.parent for one in (folder / "nodes").glob("*/node.toml"))
+    if not nodes and (folder / "node.toml").exists():
+        nodes = [folder]
+    if not nodes:
+        raise BundleError(
+            f"{folder} is no run folder and no node folder",
+            "name a folder that holds node.toml, or nodes with one in each",
+        )
+    genesis = parse_genesis(
+        (nodes[0] / load_configuration(nodes[0] / "node.toml").genesis).read_text()
+    )
+    told = [_told_by(one, genesis.network) for one in nodes]
+    bootstrap = dialable(one for addresses, _ in told for one in addresses)
+    if not bootstrap:
+        raise BundleError(
+            f"no address of a node in {folder} is known",
+            "start the node, or name its address as `announce` in node.toml",
+        )
+    checkpoints = [one for _, one in told if one is not None]
+    latest = max(checkpoints, key=lambda one: one.height, default=None)
+    return Bundle(genesis, bootstrap, latest)
+
+
+def _told_by(folder: Path, network: NetworkParameters) -> tuple[list[Address], Checkpoint | None]:
+    """Where a node is to be found, as its configuration and its events say, and its last block."""
+    configuration = load_configuration(folder / "node.toml")
+    listening: list[str] = []
+    last = None
+    events = folder / "events.jsonl"
+    for one in read_lines(events) if events.exists() else ():
+        if one["kind"] == "Stage":
+            listening = one.get("addresses", listening)
+        elif one["kind"] == "Final" and "block" in one:
+            last = one
+    book = folder / "peers.json"
+    known = _book_addresses(book) if book.exists() else []
+    texts = (*configuration.announce, *listening, *configuration.bootstrap)
+    checkpoint = last and Checkpoint(
+        last["tick"],
+        bytes.fromhex(last["block"]),
+        bytes.fromhex(last["digest"]),
+        slot_start_ms(network, last["slot"]),
+    )
+    return [*map(Address.parse, texts), *known], checkpoint
+
+
+def _book_addresses(path: Path) -> list[Address]:
+    book = AddressBook.load(path)
+    return [address for account in book.accounts() for address in book.addresses(account)]
+
+
+# --- reading ---
+
+
+def parse_bundle(raw: bytes, digest_wanted: str = "") -> Bundle:
+    """Read a bundle.
+
+    :param digest_wanted: how its digest must begin, in hexadecimal digits.
+    :raises BundleError: with what is wrong.
+    """
+    if len(raw) > BUNDLE_BYTES_MAX:
+        raise BundleError(f"the bundle has more than {BUNDLE_BYTES_MAX:,} bytes", _FRESH)
+    body, mark, last = raw.rpartition(b"digest = ")
+    written = _DIGEST_LINE.fullmatch(mark + last)
+    if written is None:
+        raise BundleError("this is no join bundle: its last line is no digest", _FRESH)
+    found = _digest(body).hex()
+    if written[1].decode() != found:
+        raise BundleError(
+            "the bundle is damaged: its digest is not that of its content",
+            "copy it again as it is, without editing it",
+        )
+    if not found.startswith(digest_wanted.lower()):
+        raise BundleError(
+            f"this is another bundle: its digest begins with {found[:16]}, "
+            f"not with {digest_wanted[:16]}",
+            "ask whoever gave you the digest for the bundle that it belongs to",
+        )
+    return _checked(_table(raw))
+
+
+def read_bundle(path: Path, digest_wanted: str = "") -> Bundle:
+    """Read a bundle from a file. Raises :class:`BundleError`."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(BUNDLE_BYTES_MAX + 1)
+    except OSError as failure:
+        raise BundleError(
+            f"{path} cannot be read: {failure.strerror}", "name the join.toml of a network"
+        ) from None
+    return parse_bundle(raw, digest_wanted)
+
+
+def check_age(bundle: Bundle, now_ms: int) -> None:
+    """Refuse a bundle whose checkpoint proves nothing by now.
+
+    :raises BundleError: when it is older than the exit delay.
+    """
+    if bundle.checkpoint is None:
+        return
+    age_ms, most_ms = now_ms - bundle.checkpoint.time_ms, exit_delay_ms(bundle.genesis.network)
+    if age_ms > most_ms:
+        raise BundleError(
+            f"the bundle's checkpoint is {_span(age_ms)} old, more than the exit delay of "
+            f"{_span(most_ms)}: keys that have left could have signed another history since",
+            f"{_FRESH}, and look whether this machine's clock is right",
+        )
+
+
+def _span(span_ms: int) -> str:
+    seconds = span_ms // 1000
+    if seconds < 120:
+        return f"{seconds} s"
+    return f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"
+
+
+def _table(raw: bytes) -> dict[str, Any]:
+    try:
+        return tomllib.loads(raw.decode())
+    except (ValueError, RecursionError) as failure:
+        raise BundleError(f"the bundle cannot be read: {failure}", _FRESH) from None
+
+
+def _checked(table: dict[str, Any]) -> Bundle:
+    version = table.get("version")
+    if version != VERSION:
+        raise BundleError(
+            f"the bundle has version {version}; this program reads version {VERSION}",
+            "use the provnet of the network's people, or ask them for a bundle of this version",
+        )
+    _expect(set(table) - {"checkpoint"} == _ENTRIES, f"it holds {', '.join(sorted(table))}")
+    _expect(isinstance(table["genesis"], str), "its genesis is no text")
+    try:
+        genesis = parse_genesis(table["genesis"])
+    except Refused as refusal:
+        raise BundleError(f"the bundle's genesis cannot be used: {refusal}", _FRESH) from None
+    _expect(table["network"] == network_id(genesis).hex(), "its genesis is of another network")
+    checkpoint = table.get("checkpoint")
+    return Bundle(
+        genesis,
+        _checked_bootstrap(table["bootstrap"]),
+        None if checkpoint is None else _checked_checkpoint(checkpoint),
+    )
+
+
+def _checked_bootstrap(raw: Any) -> tuple[str, ...]:
+    _expect(isinstance(raw, list) and 0 < len(raw) <= BOOTSTRAP_MAX, "it has no list of addresses")
+    for one in raw:
+        _expect(isinstance(one, str), f"{one} is no address")
+        try:
+            Address.parse(one)
+        except ValueError as failure:
+            raise BundleError(f"the bundle cannot be used: {one} is {failure}", _FRESH) from None
+    return tuple(raw)
+
+
+def _checked_checkpoint(raw: Any) -> Checkpoint:
+    names = [field.name for field in dataclasses.fields(Checkpoint)]
+    _expect(isinstance(raw, dict) and sorted(raw) == sorted(names), "its checkpoint is not whole")
+    for name in ("height", "time_ms"):
+        _expect(type(raw[name]) is int and raw[name] >= 0, f"the checkpoint's {name} is no number")
+    hashes = []
+    for name in ("block", "state"):
+        text = raw[name]
+        is_hash = isinstance(text, str) and re.fullmatch("[0-9a-f]{64}", text)
+        _expect(bool(is_hash), f"the checkpoint's {name} is no digest")
+        hashes.append(bytes.fromhex(text))
+    return Checkpoint(raw["height"], hashes[0], hashes[1], raw["time_ms"])
+
+
+def _expect(condition: bool, complaint: str) -> None:
+    if not condition:
+        raise BundleError(f"the bundle cannot be used: {complaint}", _FRESH)
+
+
+def _digest(body: bytes) -> bytes:
+    return digest(b"provnet/bundle/1", body)

@@ -1,0 +1,164 @@
+"""Join bundles: what is written is read back, what was changed by a byte is refused."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from p2p.peers import Address, AddressBook
+from protocol.params import format_genesis, network_id
+from protocol.types import Account
+from scripts.bundle import (
+    BUNDLE_BYTES_MAX,
+    Bundle,
+    BundleError,
+    Checkpoint,
+    bundle_of_folder,
+    check_age,
+    exit_delay_ms,
+    format_bundle,
+    parse_bundle,
+    read_bundle,
+)
+from scripts.configuration import NodeConfiguration, save_configuration
+from tests.scripts.network import genesis
+
+GENESIS = genesis("modelled")
+ADDRESS = str(Address("ip4", "127.0.0.1", 4_001, GENESIS.accounts[0].account))
+CHECKPOINT = Checkpoint(7, bytes(range(32)), bytes(range(32, 64)), 9_000)
+WHOLE = Bundle(GENESIS, (ADDRESS,), CHECKPOINT)
+
+
+def renamed(name: str) -> Bundle:
+    named = replace(GENESIS, network=replace(GENESIS.network, name=name))
+    return replace(WHOLE, genesis=named)
+
+
+@pytest.mark.parametrize(
+    "bundle",
+    [WHOLE, replace(WHOLE, checkpoint=None), *map(renamed, ('"""', "\\", 'a"""b\\"', "é", "'''"))],
+)
+def test_a_bundle_is_read_back_as_written(bundle: Bundle) -> None:
+    assert parse_bundle(format_bundle(bundle)) == bundle
+
+
+def test_every_changed_byte_is_found() -> None:
+    raw, chance = format_bundle(WHOLE), random.Random(4)
+    for _ in range(200):
+        at = chance.randrange(len(raw))
+        other = bytes([raw[at] ^ chance.randrange(1, 256)])
+        with pytest.raises(BundleError):
+            parse_bundle(raw[:at] + other + raw[at + 1 :])
+
+
+@pytest.mark.parametrize("kept", [0, 1, 100, -1, -2, -60])
+def test_a_bundle_that_was_cut_short_is_refused(kept: int) -> None:
+    with pytest.raises(BundleError):
+        parse_bundle(format_bundle(WHOLE)[:kept])
+
+
+def test_damage_and_a_wrong_digest_are_told_apart() -> None:
+    raw = format_bundle(WHOLE)
+    with pytest.raises(BundleError, match="damaged"):
+        parse_bundle(raw.replace(b"4001", b"4002"))
+    digest = raw.split(b'"')[-2].decode()
+    assert parse_bundle(raw, digest[:16].upper()) == WHOLE
+    with pytest.raises(BundleError, match="another bundle"):
+        parse_bundle(raw, "0" * 64)
+
+
+def test_what_is_too_large_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "join.toml"
+    path.write_bytes(b"#" * (BUNDLE_BYTES_MAX + 1))
+    with pytest.raises(BundleError, match="more than"):
+        read_bundle(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"nothing\.toml cannot be read"):
+        read_bundle(tmp_path / "nothing.toml")
+
+
+def sealed(text: str) -> bytes:
+    """A bundle whose digest fits whatever it holds."""
+    from scripts.bundle import _digest
+
+    return text.encode() + f'digest = "{_digest(text.encode()).hex()}"\n'.encode()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("version = 1", "version = 2", "version 2"),
+        ("version = 1", "version = 1\nmore = 1", "it holds"),
+        (network_id(GENESIS).hex(), "00" * 32, "another network"),
+        ("slot_ms = 1000", "slot_ms = 1", "genesis cannot be used"),
+        ("slot_ms = 1000", "slot_ms = 1001", "another network"),
+        ("/ip4/127.0.0.1", "/ip4/somewhere", "is not an address"),
+        (f'  "{ADDRESS}",', "", "no list of addresses"),
+        (f'"{ADDRESS}"', "1", "1 is no address"),
+        ("height = 7", "height = -7", "height is no number"),
+        ("height = 7", "height = true", "height is no number"),
+        ("height = 7, ", "", "not whole"),
+        ('state = "20', 'state = "', "state is no digest"),
+        ("bootstrap", "[", "cannot be read"),
+    ],
+)
+def test_what_no_program_of_ours_writes_is_refused(old: str, new: str, words: str) -> None:
+    body = format_bundle(WHOLE).decode().rpartition("digest = ")[0]
+    assert old in body
+    with pytest.raises(BundleError, match=words) as caught:
+        parse_bundle(sealed(body.replace(old, new, 1)))
+    assert caught.value.hint
+
+
+def test_a_checkpoint_is_good_for_the_exit_delay() -> None:
+    until_ms = CHECKPOINT.time_ms + exit_delay_ms(GENESIS.network)
+    assert exit_delay_ms(GENESIS.network) == 2 * 16 * 1_000
+    check_age(WHOLE, until_ms)
+    with pytest.raises(BundleError, match="more than the exit delay of 32 s"):
+        check_age(WHOLE, until_ms + 1)
+    check_age(replace(WHOLE, checkpoint=None), until_ms + 10**12)
+
+
+def test_a_folder_tells_the_addresses_of_its_nodes_and_the_last_final_block(
+    tmp_path: Path,
+) -> None:
+    stranger = Address("ip4", "192.0.2.1", 4_009, Account(bytes(range(32, 64))))
+    for number, name in enumerate(("one", "two")):
+        folder = tmp_path / "nodes" / name
+        folder.mkdir(parents=True)
+        save_configuration(folder / "node.toml", NodeConfiguration(name, "../../genesis.toml"))
+        own = Address("ip4", "127.0.0.1", 4_001 + number, GENESIS.accounts[number].account)
+        final = {"kind": "Final", "tick": 3 + number, "slot": 5, "block": "ab" * 32}
+        events = [
+            {"kind": "Stage", "addresses": [str(own)]},
+            final | {"digest": "cd" * 32},
+            {"kind": "Stage", "stage": "connected"},
+        ]
+        text = "".join(json.dumps(one) + "\n" for one in events)
+        (folder / "events.jsonl").write_text(text)
+    AddressBook([stranger]).save(tmp_path / "nodes/two/peers.json")
+    (tmp_path / "genesis.toml").write_text(format_genesis(GENESIS))
+
+    bundle = bundle_of_folder(tmp_path)
+    assert bundle.genesis == GENESIS
+    assert bundle.bootstrap[0] == ADDRESS
+    assert bundle.bootstrap[2] == str(stranger)
+    assert bundle.checkpoint == Checkpoint(4, b"\xab" * 32, b"\xcd" * 32, 5_000)
+    assert bundle_of_folder(tmp_path / "nodes/one").bootstrap == (ADDRESS,)
+
+
+def test_a_folder_of_nothing_and_a_node_nobody_can_reach_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="no run folder"):
+        bundle_of_folder(tmp_path)
+    anywhere = str(Address("ip4", "0.0.0.0", 4_001, GENESIS.accounts[0].account))
+    configuration = NodeConfiguration("one", "genesis.toml", announce=(anywhere,))
+    save_configuration(tmp_path / "node.toml", configuration)
+    (tmp_path / "genesis.toml").write_text(format_genesis(GENESIS))
+    with pytest.raises(BundleError, match="no address"):
+        bundle_of_folder(tmp_path)
