@@ -4,7 +4,8 @@ Rules. When the sequencing rule names a duty,
 
 - *commit*: build a block of the pooled transfers on the head's state, keep its body and what to
   reveal, and commit to it with the VRF proof the rule asks for, sharing ``fee_split`` of the fees
-  with provers. Not with fewer transfers than ``transfers_min``, and not after ``blocks_max`` jobs.
+  with provers. Not with fewer transfers than ``transfers_min``, and not once ``blocks_max`` jobs stand
+  that were not voided.
 - *backup*, if it was told to: build a block of the pooled transfers on the settled head and leave
   it for the prover of the same node.
 - *reveal*: submit what was kept. A restart loses nothing: it was kept before the commitment left.
@@ -54,7 +55,8 @@ class SequencerSettings:
     :ivar leaf_count: leaves of the blocks it builds.
     :ivar fee_split: share of the fees it promises to provers.
     :ivar transfers_min: it builds no block with fewer transfers.
-    :ivar blocks_max: it commits to no block once so many jobs were opened; None: never stops.
+    :ivar blocks_max: it commits to no block once so many jobs were opened and did not fall; None:
+        never stops.
     :ivar backs_up: it builds a block for the prover of its own node where the rule calls for a
         backup.
     """
@@ -83,7 +85,7 @@ class SequencerAgent:
 
     def decide(self, view: View, event: AgentEvent) -> tuple[Action, ...]:
         """Actions upon an event; see the module."""
-        self._follow_head(view)
+        self._follow_settled(view)
         if isinstance(event, TransferHeard) and self.pool is not None:
             self.pool.add(event.signed)
         if not isinstance(event, TransferHeard | BlockFinal | BlockKnown):
@@ -145,14 +147,11 @@ class SequencerAgent:
         limit = self.settings.blocks_max
         return limit is not None and view.jobs_opened >= limit
 
-    def _follow_head(self, view: View) -> None:
-        """Judge transfers by the state after the newest job whose block is known here; of rivals
-        the first.
+    def _follow_settled(self, view: View) -> None:
+        """Judge transfers by the settled state: what an open job carries waits until that is
+        settled, and is there again when it falls.
         """
-        machine = view.machine
-        newest = next(reversed(machine.jobs.values()), None)
-        rivals = (one.id for one in machine.jobs.values() if newest and one.parent == newest.parent)
-        head = next(rivals, machine.settled_head)
+        head = view.machine.settled_head
         state = None if head == self._head else view.state_after(head)
         if state is None:
             return

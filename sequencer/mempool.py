@@ -17,8 +17,10 @@ Rules.
 - :meth:`TransferPool.select` takes again and again, of all transfers that the state could execute
   next, the one with the highest fee, of several the one with the smallest hash.
 
-Not here: signatures, which the caller has verified, and the voiding of blocks, after which the
-caller may add the transfers of the void block again.
+- Transfers are judged by the settled state. What a block that is not settled carries stays, so that
+  it is there again when the block falls.
+
+Not here: signatures, which the caller has verified.
 
 Properties. Pure and deterministic: the same calls give the same pool. Both bounds hold after every
 call, and what ``select`` returns executes in that order.
@@ -105,7 +107,7 @@ _Rank: TypeAlias = tuple[int, int, Account]
 class TransferPool:
     """Waiting transfers, bounded, the best ones first.
 
-    :param state: the state that the next block will build on; :meth:`advance` moves it.
+    :param state: the settled state; :meth:`advance` moves it.
     :param transfers_max: most waiting transfers.
     :param sender_transfers_max: most waiting transfers of one sender.
     """
@@ -154,6 +156,8 @@ class TransferPool:
 
     def select(self, state: RollupState, count_max: int) -> tuple[SignedTransfer, ...]:
         """At most ``count_max`` transfers that ``state`` can execute in this order, the best first.
+
+        :param state: the one to build on: the settled state or what was built on it.
 
         The pool stays as it is: what was selected leaves with :meth:`advance`.
         """
