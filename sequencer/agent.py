@@ -4,8 +4,8 @@ Rules. When the sequencing rule names a duty,
 
 - *commit*: build a block of the pooled transfers on the head's state, keep its body and what to
   reveal, and commit to it with the VRF proof the rule asks for, sharing ``fee_split`` of the fees
-  with provers. Not with fewer transfers than ``transfers_min``, and not once ``blocks_max`` jobs stand
-  that were not voided.
+  with provers. Not with fewer transfers than ``transfers_min``, and not once ``blocks_max`` jobs
+  were opened and did not fall.
 - *backup*, if it was told to: build a block of the pooled transfers on the settled head and leave
   it for the prover of the same node.
 - *reveal*: submit what was kept. A restart loses nothing: it was kept before the commitment left.
