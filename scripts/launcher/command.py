@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 import trio
 from rich.console import Console
@@ -84,6 +88,31 @@ def _refuse(errors: Console, sentence: str, hint: str) -> int:
     return 1
 
 
+def _times(fields: dict[str, Any]) -> Iterator[str]:
+    """A line a block, or one for all of a long run."""
+    times, paths = fields["time_to_root_s"], fields["critical_path_s"]
+    if len(times) < LONG_BLOCKS:
+        for number, (time_s, path_s) in enumerate(zip(times, paths, strict=True), 1):
+            yield f"block {number}: root after {time_s} s, critical path {path_s} s"
+        return
+    yield (
+        f"blocks: root after {median(times):.1f} s in the median, {min(times)} to {max(times)} s, "
+        f"critical path {median(paths):.1f} s"
+    )
+
+
+def _takeovers(fields: dict[str, Any]) -> Iterator[str]:
+    """A line a takeover, or one for each pair of provers of a long run."""
+    pairs = Counter((one["by"], one["failed"]) for one in fields["takeovers"])
+    if len(fields["takeovers"]) < LONG_BLOCKS:
+        for one in fields["takeovers"]:
+            place = f"{one['level']}:{one['position']}"
+            yield f"takeover: {one['by']} proved {place} for {one['failed']}"
+        return
+    for (by, failed), count in pairs.most_common():
+        yield f"takeovers: {by} proved {count} tree nodes for {failed}"
+
+
 def show(verdict: Verdict, folder: Path) -> None:
     """Print the end of a run: what was proven, who earned what, what was taken over, what is
     wrong.
@@ -97,13 +126,8 @@ def show(verdict: Verdict, folder: Path) -> None:
         f"{'agree' if fields['nodes_agree'] else 'DISAGREE'}, money "
         f"{'conserved' if fields['money_conserved'] else 'NOT CONSERVED'}"
     )
-    times, paths = fields["time_to_root_s"], fields["critical_path_s"]
-    for number, (time_s, path_s) in enumerate(zip(times, paths, strict=True), 1):
-        console.print(f"block {number}: root after {time_s} s, critical path {path_s} s")
-    for one in fields["takeovers"]:
-        console.print(
-            f"takeover: {one['by']} proved {one['level']}:{one['position']} for {one['failed']}"
-        )
+    for sentence in (*_times(fields), *_takeovers(fields)):
+        console.print(sentence)
     for one in fields["cheats"]:
         console.print(f"cheat: {one['sentence']}")
     if fields["cheats"] and not fields["harmed"]:

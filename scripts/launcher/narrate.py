@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from protocol.events import Acquittal
 from scripts.launcher.plan import Plan
 
 TELL_EVERY = 10
@@ -47,6 +48,12 @@ class Narrator:
             "ProofStarted": self._tell_proof_started,
             "ProofFinished": self._tell_proof_finished,
             "ProofRecorded": self._tell_proof_recorded,
+            "ProofOffered": self._tell_proof_offered,
+            "UncleClaimed": self._tell_uncle_claimed,
+            "SlashPending": self._tell_slash_pending,
+            "SlashVoted": self._tell_slash_voted,
+            "ProverSlashed": self._tell_prover_slashed,
+            "ProverAcquitted": self._tell_prover_acquitted,
             "RightMissed": self._tell_right_missed,
             "TakenOver": self._tell_taken_over,
             "JobSettled": self._tell_job_settled,
@@ -136,6 +143,41 @@ class Narrator:
         return (
             f"block {self._number(record)}: {self._place(record)} recorded for "
             f"{self._name(record['prover'])}"
+        )
+
+    def _tell_proof_offered(self, record: dict[str, Any]) -> str:
+        return (
+            f"block {self._number(record)}: {self._name(record['prover'])} offers "
+            f"{self._place(record)} to who proves above it"
+        )
+
+    def _tell_uncle_claimed(self, record: dict[str, Any]) -> str:
+        return (
+            f"block {self._number(record)}: {self._name(record['prover'])} proved "
+            f"{self._place(record)}, too, and claims it as an uncle"
+        )
+
+    def _tell_slash_pending(self, record: dict[str, Any]) -> str:
+        return (
+            f"block {self._number(record)}: {self._name(record['prover'])} failed and loses "
+            f"{record['penalty']:,} of its stake unless it shows its proofs by tick "
+            f"{record['grace_ends']}"
+        )
+
+    def _tell_slash_voted(self, record: dict[str, Any]) -> str:
+        verdict = "guilty" if record["is_guilty"] else "not guilty"
+        return (
+            f"block {self._number(record)}: {self._name(record['voter'])} finds "
+            f"{self._name(record['prover'])} {verdict}"
+        )
+
+    def _tell_prover_slashed(self, record: dict[str, Any]) -> str:
+        return f"block {self._number(record)}: {self._name(record['prover'])} is slashed"
+
+    def _tell_prover_acquitted(self, record: dict[str, Any]) -> str:
+        return (
+            f"block {self._number(record)}: {self._name(record['prover'])} keeps its stake: "
+            f"{Acquittal[record['why']].value}"
         )
 
     def _tell_right_missed(self, record: dict[str, Any]) -> str:

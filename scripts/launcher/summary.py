@@ -8,7 +8,7 @@ reached the height of the last settlement. Money is re-added from the nodes' eve
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -66,7 +66,7 @@ def judge(
         faults += [f"{name}: {sentence}" for sentence in report["invariants_broken"]]
         faults += [f"{name} halted: {report['halted']}"] if report["halted"] else []
     agree = not faults and bool(present)
-    reference = _reference(plan, present)
+    reference = _reference(plan, present, killed)
     story = histories[reference] if reference is not None else []
     money_faults = list(_money_faults(plan, present, histories))
     proven = sum(1 for record in story if record["kind"] == "JobSettled")
@@ -99,12 +99,18 @@ def judge(
     return Verdict(fields, tuple(faults + money_faults), reference)
 
 
-def _reference(plan: Plan, reports: dict[str, dict[str, Any]]) -> str | None:
-    """Who tells the story: of the nodes that know most, an honest one if there is one."""
+def _reference(plan: Plan, reports: dict[str, dict[str, Any]], killed: Sequence[str]) -> str | None:
+    """Who tells the story, times included: of the nodes that know most, an honest one that was
+    there all the time, if there is one.
+    """
     cheats = {one.name for one in plan.members if cheats_of(one.configuration.cheats)}
     return max(
         reports,
-        key=lambda name: (name not in cheats, reports[name]["final_height"]),
+        key=lambda name: (
+            name not in cheats,
+            name not in killed,
+            reports[name]["final_height"],
+        ),
         default=None,
     )
 

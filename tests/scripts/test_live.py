@@ -456,4 +456,19 @@ def test_what_is_told_of_a_round_and_of_cheats() -> None:
         slot=9,
         reporter=accounts["prover-1"],
     )
+    job, prover = {"job": "aa", "index": [0, 1]}, {"prover": accounts["prover-1"]}
+    assert "prover-1 offers leaf 1" in told("ProofOffered", **job, **prover)
+    assert "prover-1 proved leaf 1, too" in told("UncleClaimed", **job, **prover)
+    pending = told("SlashPending", **job, **prover, penalty=2_000, grace_ends=77)
+    assert "prover-1 failed and loses 2,000 of its stake" in pending
+    assert "by tick 77" in pending
+    voter = {"voter": accounts["validator-1"]}
+    assert "validator-1 finds prover-1 guilty" in told(
+        "SlashVoted", **job, **prover, **voter, is_guilty=True
+    )
+    assert "prover-1 not guilty" in told("SlashVoted", **job, **prover, **voter, is_guilty=False)
+    assert told("ProverSlashed", **job, **prover).endswith("prover-1 is slashed")
+    assert "prover-1 keeps its stake: it showed every proof" in told(
+        "ProverAcquitted", **job, **prover, why="PROOFS_SHOWN"
+    )
     assert narrator.tell("validator-1", {"at_ms": 1, "kind": "Statistics"}) is None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from scripts.launcher.command import LONG_BLOCKS, show
 from scripts.launcher.plan import Plan, Wish, make_plan
 from scripts.launcher.summary import Verdict, judge
 from scripts.money import add_up
@@ -150,3 +152,23 @@ def test_refusals_of_all_nodes_are_counted_by_kind_reason_and_sender(
     }
     fields = judged(tmp_path, plan, refused=[one, one]).fields
     assert fields["refused"] == [one | {"from": "prover-2", "count": 4}]
+
+
+def test_who_was_there_all_the_time_tells_the_story(tmp_path: Path, plan: Plan) -> None:
+    judged(tmp_path, plan)
+    assert judge(plan, tmp_path, NODES).reference == NODES[0]
+    assert judge(plan, tmp_path, NODES, killed=NODES[:1]).reference == NODES[1]
+
+
+def test_a_long_run_is_told_in_a_few_lines(
+    tmp_path: Path, plan: Plan, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verdict = judged(tmp_path, plan)
+    takeovers = verdict.fields["takeovers"] * LONG_BLOCKS
+    times = {"time_to_root_s": [1.0, 2.0, 9.0] * 7, "critical_path_s": [0.5] * 21}
+    fields = verdict.fields | times | {"takeovers": takeovers}
+    show(replace(verdict, fields=fields), tmp_path)
+    told = capsys.readouterr().out
+    assert "root after 2.0 s in the median, 1.0 to 9.0 s, critical path 0.5 s" in told
+    assert f"takeovers: prover-1 proved {LONG_BLOCKS} tree nodes for prover-2" in told
+    assert "block 1:" not in told
