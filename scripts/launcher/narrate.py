@@ -126,40 +126,40 @@ class Narrator:
         if prover is not None and record["job"] not in self._elected:
             return None
         holder = "anybody" if prover is None else self._name(prover)
-        return f"block {self._number(record)}: {self._place(record)} elects {holder}"
+        return f"{self._block(record)}: {self._place(record)} elects {holder}"
 
     def _tell_proof_started(self, record: dict[str, Any]) -> str:
         key = record["key"]
-        return f"block {self._number(key)}: {record['node']} proves {self._place(key)}"
+        return f"{self._block(key)}: {record['node']} proves {self._place(key)}"
 
     def _tell_proof_finished(self, record: dict[str, Any]) -> str:
         key, seconds = record["key"], record["wall_ms"] / 1000
         return (
-            f"block {self._number(key)}: {record['node']} proved {self._place(key)} "
+            f"{self._block(key)}: {record['node']} proved {self._place(key)} "
             f"in {seconds:.1f} s on {counted(record['threads'], 'thread')}"
         )
 
     def _tell_proof_recorded(self, record: dict[str, Any]) -> str:
         return (
-            f"block {self._number(record)}: {self._place(record)} recorded for "
+            f"{self._block(record)}: {self._place(record)} recorded for "
             f"{self._name(record['prover'])}"
         )
 
     def _tell_proof_offered(self, record: dict[str, Any]) -> str:
         return (
-            f"block {self._number(record)}: {self._name(record['prover'])} offers "
+            f"{self._block(record)}: {self._name(record['prover'])} offers "
             f"{self._place(record)} to who proves above it"
         )
 
     def _tell_uncle_claimed(self, record: dict[str, Any]) -> str:
         return (
-            f"block {self._number(record)}: {self._name(record['prover'])} proved "
+            f"{self._block(record)}: {self._name(record['prover'])} proved "
             f"{self._place(record)}, too, and claims it as an uncle"
         )
 
     def _tell_slash_pending(self, record: dict[str, Any]) -> str:
         return (
-            f"block {self._number(record)}: {self._name(record['prover'])} failed and loses "
+            f"{self._block(record)}: {self._name(record['prover'])} failed and loses "
             f"{record['penalty']:,} of its stake unless it shows its proofs by tick "
             f"{record['grace_ends']}"
         )
@@ -167,35 +167,32 @@ class Narrator:
     def _tell_slash_voted(self, record: dict[str, Any]) -> str:
         verdict = "guilty" if record["is_guilty"] else "not guilty"
         return (
-            f"block {self._number(record)}: {self._name(record['voter'])} finds "
+            f"{self._block(record)}: {self._name(record['voter'])} finds "
             f"{self._name(record['prover'])} {verdict}"
         )
 
     def _tell_prover_slashed(self, record: dict[str, Any]) -> str:
-        return f"block {self._number(record)}: {self._name(record['prover'])} is slashed"
+        return f"{self._block(record)}: {self._name(record['prover'])} is slashed"
 
     def _tell_prover_acquitted(self, record: dict[str, Any]) -> str:
         return (
-            f"block {self._number(record)}: {self._name(record['prover'])} keeps its stake: "
+            f"{self._block(record)}: {self._name(record['prover'])} keeps its stake: "
             f"{Acquittal[record['why']].value}"
         )
 
     def _tell_right_missed(self, record: dict[str, Any]) -> str:
         verb = "missed" if record["failed"] else "declined"
-        return (
-            f"block {self._number(record)}: {self._name(record['holder'])} {verb} "
-            f"{self._place(record)}"
-        )
+        return f"{self._block(record)}: {self._name(record['holder'])} {verb} {self._place(record)}"
 
     def _tell_taken_over(self, record: dict[str, Any]) -> str:
         heir = "anybody" if record["heir"] is None else self._name(record["heir"])
         return (
-            f"block {self._number(record)}: {self._place(record)} passes from "
+            f"{self._block(record)}: {self._place(record)} passes from "
             f"{self._name(record['previous'])} to {heir}"
         )
 
     def _tell_job_settled(self, record: dict[str, Any]) -> str:
-        return f"block {self._number(record)}: proven and paid"
+        return f"{self._block(record)}: proven and paid"
 
     def _tell_job_voided(self, record: dict[str, Any]) -> str:
         because = self._jobs.get(record["because"], 0)
@@ -207,7 +204,7 @@ class Narrator:
 
     def _tell_invalid_proof_punished(self, record: dict[str, Any]) -> str:
         return (
-            f"block {self._number(record)}: {self._name(record['offender'])} signed bytes that do "
+            f"{self._block(record)}: {self._name(record['offender'])} signed bytes that do "
             f"not prove {self._place(record)}, says {self._name(record['reporter'])}: slashed"
         )
 
@@ -227,6 +224,11 @@ class Narrator:
 
     def _name(self, account: str) -> str:
         return self._names.get(account, account[:SHORT])
+
+    def _block(self, record: dict[str, Any]) -> str:
+        """A block by its number; what is no job yet, and may never be one, is a backup."""
+        number = self._number(record)
+        return f"block {number}" if number else "backup"
 
     def _number(self, record: dict[str, Any]) -> int:
         return self._jobs.get(record["job"], 0)
