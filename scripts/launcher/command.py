@@ -92,8 +92,10 @@ def _times(fields: dict[str, Any]) -> Iterator[str]:
     """A line a block, or one for all of a long run."""
     times, paths = fields["time_to_root_s"], fields["critical_path_s"]
     if len(times) < LONG_BLOCKS:
-        for number, (time_s, path_s) in enumerate(zip(times, paths, strict=True), 1):
-            yield f"block {number}: root after {time_s} s, critical path {path_s} s"
+        rows = zip(times, paths, fields["is_backup"], strict=True)
+        for number, (time_s, path_s, is_backup) in enumerate(rows, 1):
+            story = f"root after {time_s} s, critical path {path_s} s"
+            yield f"block {number}: {'came whole, as a backup' if is_backup else story}"
         return
     yield (
         f"blocks: root after {median(times):.1f} s in the median, {min(times)} to {max(times)} s, "

@@ -201,15 +201,18 @@ def _income(plan: Plan, story: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _times(plan: Plan, run: Path, story: list[dict[str, Any]]) -> dict[str, Any]:
-    """For each settled job: seconds from opening to its root's record, and along the critical path.
+    """For each settled job: seconds from opening to its root's record, and along the critical path;
+    whether it came whole, as a backup.
 
-    Both count from when the job's opening is final to when its root's record is.
+    Times count from when the job's opening is final to when its root's record is.
     """
     finished = _proof_times(run, plan)
     opened: dict[str, int] = {}
     recorded: dict[str, int] = {}
     to_root: list[float] = []
     critical: list[float] = []
+    whole: list[bool] = []
+    backups = {record["job"] for record in story if record["kind"] == "BackupTaken"}
     for record in story:
         if record["kind"] == "JobOpened":
             opened[record["job"]] = record["at_ms"]
@@ -219,7 +222,8 @@ def _times(plan: Plan, run: Path, story: list[dict[str, Any]]) -> dict[str, Any]
             job = record["job"]
             to_root.append(round((recorded[job] - opened[job]) / 1000, 1))
             critical.append(round(_critical_ms(job, plan, finished) / 1000, 1))
-    return {"time_to_root_s": to_root, "critical_path_s": critical}
+            whole.append(job in backups)
+    return {"time_to_root_s": to_root, "critical_path_s": critical, "is_backup": whole}
 
 
 def _proof_times(run: Path, plan: Plan) -> dict[tuple[str, int, int], int]:

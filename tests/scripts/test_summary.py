@@ -166,9 +166,20 @@ def test_a_long_run_is_told_in_a_few_lines(
     verdict = judged(tmp_path, plan)
     takeovers = verdict.fields["takeovers"] * LONG_BLOCKS
     times = {"time_to_root_s": [1.0, 2.0, 9.0] * 7, "critical_path_s": [0.5] * 21}
-    fields = verdict.fields | times | {"takeovers": takeovers}
+    fields = verdict.fields | times | {"takeovers": takeovers, "is_backup": [False] * 21}
     show(replace(verdict, fields=fields), tmp_path)
     told = capsys.readouterr().out
     assert "root after 2.0 s in the median, 1.0 to 9.0 s, critical path 0.5 s" in told
     assert f"takeovers: prover-1 proved {LONG_BLOCKS} tree nodes for prover-2" in told
     assert "block 1:" not in told
+
+
+def test_a_backup_has_no_time_to_its_root(
+    tmp_path: Path, plan: Plan, capsys: pytest.CaptureFixture[str]
+) -> None:
+    times = {"time_to_root_s": [2.5, 0.0], "critical_path_s": [2.0, 9.0]}
+    fields = judged(tmp_path, plan).fields | times | {"is_backup": [False, True]}
+    show(Verdict(fields, (), NODES[0]), tmp_path)
+    told = capsys.readouterr().out
+    assert "block 1: root after 2.5 s, critical path 2.0 s" in told
+    assert "block 2: came whole, as a backup" in told
