@@ -175,7 +175,7 @@ class LibP2PNetwork:
 
         Raises OSError when the address cannot be listened on.
         """
-        _assert_free(*self._listen)
+        assert_free(*self._listen)
         self._registry.start()
         self._build()
         async with ungrouped(), AsyncExitStack() as stack:
@@ -361,7 +361,8 @@ def _multiaddr(host: str, port: int) -> Multiaddr:
     return Multiaddr(f"/{'ip6' if ':' in host else 'ip4'}/{host}/tcp/{port}")
 
 
-def _assert_free(host: str, port: int) -> None:
+def assert_free(host: str, port: int) -> None:
+    """Raises OSError when the address cannot be listened on: it is taken, or not this machine's."""
     # The library's listener shares its port with whoever asks: two nodes would split the
     # connections.
     family = socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -185,12 +185,11 @@ def _told_by(folder: Path, network: NetworkParameters) -> tuple[list[Address], C
     book = folder / "peers.json"
     known = _book_addresses(book) if book.exists() else []
     texts = (*configuration.announce, *listening, *configuration.bootstrap)
-    checkpoint = last and Checkpoint(
-        last["tick"],
-        bytes.fromhex(last["block"]),
-        bytes.fromhex(last["digest"]),
-        slot_start_ms(network, last["slot"]),
-    )
+    checkpoint = None
+    if last is not None:
+        block, state = bytes.fromhex(last["block"]), bytes.fromhex(last["digest"])
+        time_ms = slot_start_ms(network, last["slot"])
+        checkpoint = Checkpoint(last["tick"], block, state, time_ms)
     return [*map(Address.parse, texts), *known], checkpoint
 
 

@@ -138,10 +138,19 @@ class NodeConfiguration:
 
 def load_configuration(path: Path) -> NodeConfiguration:
     """Read ``node.toml``. Raises :class:`ConfigurationError`."""
-    configuration: NodeConfiguration = _parse(NodeConfiguration, read_toml(path), str(path))
+    return checked_configuration(read_toml(path), str(path))
+
+
+def checked_configuration(table: dict[str, Any], place: str) -> NodeConfiguration:
+    """A configuration from the table of a file.
+
+    :param place: what a person calls the file.
+    :raises ConfigurationError: when it cannot be used.
+    """
+    configuration: NodeConfiguration = _parse(NodeConfiguration, table, place)
     if configuration.backup and not (configuration.prover and configuration.sequencer):
         raise ConfigurationError(
-            f"{path}: a backup is built by a sequencer and proven by a prover of the same node",
+            f"{place}: a backup is built by a sequencer and proven by a prover of the same node",
             "give the node both tables, [sequencer] and [prover], or no backup",
         )
     return configuration

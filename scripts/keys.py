@@ -85,6 +85,22 @@ def ask_passphrase(prompt: str) -> str:
     return getpass.getpass(f"{prompt}: ")
 
 
+def new_passphrase() -> str:
+    """A passphrase for new keys, typed twice where a person types it.
+
+    :raises ConfigurationError: when there is neither environment nor terminal, when it is empty,
+        and when the two differ.
+    """
+    first = ask_passphrase("passphrase for the new keys")
+    if not first:
+        raise ConfigurationError(
+            "an empty passphrase locks nothing", "give one, or join without --passphrase"
+        )
+    if PASSPHRASE not in os.environ and ask_passphrase("the same again") != first:
+        raise ConfigurationError("the two passphrases differ", "start again")
+    return first
+
+
 def load_identity(path: Path, ask: Ask = ask_passphrase) -> Identity:
     """Read ``keys.toml``.
 

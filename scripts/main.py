@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -116,16 +119,58 @@ def rules(
 
 @application.command()
 def join(
-    invitation: Annotated[Path, typer.Argument(help="The join.toml of a run folder.")],
-    out: Annotated[Path | None, typer.Option(help="Folder for the observer's files.")] = None,
+    bundle: Annotated[str, typer.Argument(help="A join bundle: a file, or the URL of a node.")],
+    role: Annotated[
+        str, typer.Option(help="observer, prover, sequencer or validator.")
+    ] = "observer",
+    name: Annotated[str, typer.Option(help="Name of the node; default: its role.")] = "",
+    out: Annotated[Path | None, typer.Option(help="The node's folder.")] = None,
     blocks: Annotated[int, typer.Option(help="Stop once so many blocks are settled.")] = 0,
+    digest: Annotated[str, typer.Option(help="How the bundle's digest must begin.")] = "",
+    passphrase: Annotated[
+        bool, typer.Option(help="Lock new keys with a passphrase (or PROVNET_PASSPHRASE).")
+    ] = False,
+    rules: Annotated[
+        Path | None, typer.Option(help="Folder of rules from files; default: the bundle's.")
+    ] = None,
+    listen_host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    listen_port: Annotated[int | None, typer.Option(help="0: any that is free.")] = None,
+    plain: options.Plain = False,
 ) -> None:
-    """Follow a running network as an observer that checks everything and agrees, or not."""
-    from scripts.join_network import join_network
-    from scripts.launcher.testnet import make_run_folder
+    """Join a network: set up a node, sync, follow the head. Goes on where it stopped."""
+    from rich.console import Console
 
-    folder = out or make_run_folder(Path("runs") / "observers")
-    raise typer.Exit(join_network(invitation, folder, blocks, _say))
+    from scripts.joining.command import Order, join_network
+    from scripts.joining.display import Display
+    from scripts.joining.folder import Wishes, role_of
+    from scripts.keys import new_passphrase
+
+    wishes = Wishes(
+        name=name or role,
+        role=role_of(role),
+        rules=rules or Path(bundle).parent,
+        passphrase=new_passphrase if passphrase else None,
+        listen_host=listen_host,
+        listen_port=listen_port,
+    )
+    order = Order(bundle, wishes, digest, out, blocks)
+    with Display(Console(highlight=False), plain=plain) as display, _errors_of_a_node():
+        raise typer.Exit(join_network(order, display))
+
+
+@application.command("bundle")
+def write_bundle(
+    folder: Annotated[Path, typer.Argument(help="A run folder, or the folder of a node.")],
+    out: Annotated[Path | None, typer.Option(help="Write to this file.")] = None,
+) -> None:
+    """Write a fresh join bundle: all that a stranger needs to join."""
+    from scripts.bundle import bundle_of_folder, format_bundle
+
+    raw = format_bundle(bundle_of_folder(folder))
+    if out is None:
+        sys.stdout.write(raw.decode())
+    else:
+        out.write_bytes(raw)
 
 
 @application.command()
@@ -225,18 +270,32 @@ def bench(
 @application.command()
 def node(
     configuration: Annotated[Path, typer.Argument(help="The node's node.toml.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="ENTRY=VALUE, as prover.cores=2; stands above PROVNET_*."),
+    ] = None,
     stop_with_input: Annotated[
         bool, typer.Option(help="Stop at the end of standard input.")
     ] = False,
 ) -> None:
-    """Run one node until it is told to stop."""
-    from p2p.store import StoreError
-    from prover.backend import BackendMissing
+    """Run one node until it is told to stop. PROVNET_ENTRY and --set stand above its file."""
     from scripts.node import run_node
+    from scripts.overrides import overrides_of
 
     _log_to_stderr()
+    overrides = overrides_of(os.environ, settings or ())
+    with _errors_of_a_node():
+        run_node(configuration, stop_with_input=stop_with_input, overrides=overrides)
+
+
+@contextmanager
+def _errors_of_a_node() -> Iterator[None]:
+    """Say what keeps a node from running."""
+    from p2p.store import StoreError
+    from prover.backend import BackendMissing
+
     try:
-        run_node(configuration, stop_with_input=stop_with_input)
+        yield
     except (StoreError, BackendMissing) as failure:
         typer.echo(f"error: {failure}", err=True)
         raise typer.Exit(1) from None

@@ -18,12 +18,13 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 import trio
 
-from p2p.host import LibP2PNetwork
+from p2p.host import LibP2PNetwork, assert_free
 from p2p.journal import Journal
 from p2p.limits import Size
 from p2p.node import (
@@ -34,7 +35,7 @@ from p2p.node import (
     Workshop,
 )
 from p2p.peers import Address, AddressBook
-from p2p.registry import NetworkEvent
+from p2p.registry import NetworkEvent, ungrouped
 from p2p.store import Store
 from protocol.agents import Agent
 from protocol.happenings import BlockFinal
@@ -61,8 +62,10 @@ from prover.modelled import ModelledBackend
 from prover.pool import PoolSettings, ProvingFailed, open_pool
 from prover.tasks import ProvingTask
 from scripts.cheats.node import Cheats
-from scripts.configuration import NodeConfiguration, ProverConfiguration, load_configuration
+from scripts.configuration import ConfigurationError, NodeConfiguration, ProverConfiguration
+from scripts.greeting import Greeter
 from scripts.keys import load_identity
+from scripts.overrides import Override, load_overridden
 from scripts.records import plain, read_lines, record, record_of, write_json
 from scripts.rules import machine_of
 from scripts.statistics import PAUSE_S, measure
@@ -74,6 +77,9 @@ from sequencer.traffic_agent import TrafficAgent
 
 EVENTS: Final = "events.jsonl"
 """Name of the file of what a node saw and did."""
+
+BOOK: Final = "peers.json"
+"""Name of the file of addresses."""
 
 BOOK_PAUSE_S: Final = 10.0
 """Pause between two savings of the address book."""
@@ -178,33 +184,114 @@ class Observers:
             observe(event)
 
 
-Follow: TypeAlias = Callable[[Callable[[], None]], Callable[[NodeEvent], None]]
-"""Given a way to stop the node, makes one more observer of it."""
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A node that runs, for those that accompany it."""
+
+    configuration: NodeConfiguration
+    node: Node
+    host: LibP2PNetwork
+    greeter: Greeter
 
 
-def follow_nothing(_stop: Callable[[], None]) -> Callable[[NodeEvent], None]:
-    """Observes nothing, never stops."""
-    return lambda _event: None
+class Companion(Protocol):
+    """Watches a node, and does something beside it."""
+
+    def observe(self, event: NodeEvent) -> None:
+        """Told of what the node did, also of what it finds in its store; quick, never raises."""
+
+    async def accompany(self, running: Running) -> None:
+        """Started once the network runs, cancelled when the node stops."""
 
 
-def run_node(path: Path, *, stop_with_input: bool, follow: Follow = follow_nothing) -> None:
+Follow: TypeAlias = Callable[[Callable[[], None]], Companion]
+"""Given a way to stop the node, makes a companion."""
+
+
+class Nobody:
+    """A companion that does nothing."""
+
+    def observe(self, event: NodeEvent) -> None:
+        """Nothing."""
+
+    async def accompany(self, running: Running) -> None:
+        """Nothing."""
+
+
+def follow_nothing(_stop: Callable[[], None]) -> Companion:
+    """Accompanies nobody."""
+    return Nobody()
+
+
+def run_node(
+    path: Path,
+    *,
+    stop_with_input: bool,
+    follow: Follow = follow_nothing,
+    overrides: Sequence[Override] = (),
+) -> None:
     """Run the node of a ``node.toml`` until it is told to stop.
 
     :param stop_with_input: stop at the end of standard input.
-    :param follow: makes an observer beside the event log.
+    :param follow: makes a companion of the node.
+    :param overrides: what stands above the file.
     :raises ConfigurationError: when the configuration cannot be used.
     """
-    trio.run(_run_node, path, stop_with_input, follow)
-
-
-async def _run_node(path: Path, stop_with_input: bool, follow: Follow) -> None:
-    # 1. configuration
     folder, clock = path.parent, SystemClock()
-    configuration = load_configuration(path)
+    configuration = load_overridden(path, overrides)
+    check_listen(configuration)
     events = EventLog(folder / EVENTS, clock)
     events.stage("reading the configuration", process=os.getpid())
     identity = load_identity(folder / configuration.keys)
-    genesis_path = folder / configuration.genesis
+    stopping = trio.CancelScope()
+    start = _Start(folder, configuration, identity, events, stopping, follow(stopping.cancel))
+    try:
+        trio.run(_run_stoppable, start, stop_with_input)
+    finally:
+        events.close()
+
+
+def check_listen(configuration: NodeConfiguration) -> None:
+    """Refuse an address that this node cannot listen on.
+
+    :raises ConfigurationError: when another program has it, or the machine has not.
+    """
+    host, port = configuration.listen_host, configuration.listen_port
+    try:
+        assert_free(host, port)
+    except OSError as failure:
+        raise ConfigurationError(
+            f"this node cannot listen on {host} port {port}: {failure.strerror or failure}",
+            "stop what listens there, or choose another listen_port (0: any that is free)",
+        ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    folder: Path
+    configuration: NodeConfiguration
+    identity: Identity
+    events: EventLog
+    stopping: trio.CancelScope
+    companion: Companion
+
+
+async def _run_stoppable(start: _Start, stop_with_input: bool) -> None:
+    """A signal also stops a node that still starts: as soon as it can."""
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with ungrouped(), trio.open_nursery() as nursery:
+            nursery.start_soon(_stop_on_signal, signals, start.stopping)
+            if stop_with_input:
+                nursery.start_soon(_stop_at_end_of_input, start.stopping)
+            await _run_node(start)
+            nursery.cancel_scope.cancel()
+
+
+async def _run_node(start: _Start) -> None:
+    folder, configuration, identity = start.folder, start.configuration, start.identity
+    events, companion = start.events, start.companion
+    # 1. genesis
+    clock, genesis_path = SystemClock(), folder / configuration.genesis
     genesis = parse_genesis(genesis_path.read_text())
     network = network_id(genesis)
     # 2. backend
@@ -212,13 +299,12 @@ async def _run_node(path: Path, stop_with_input: bool, follow: Follow) -> None:
     backend = make_backend(genesis, configuration.prover)
     genesis_state = backend.genesis([(one.account, one.balance) for one in genesis.rollup])
     # 3. network
-    book_path = folder / "peers.json"
-    book = make_book(book_path, configuration)
+    book = make_book(folder / BOOK, configuration)
     listen = (configuration.listen_host, configuration.listen_port)
     conduct = Conduct()
     host = LibP2PNetwork(identity.signing_seed, network, listen, book, observer=conduct.observe)
+    greeter = Greeter(clock, genesis.network.slot_ms, events.stage)
     # 4. observers
-    stopping = trio.CancelScope()
     agents = make_agents(configuration, identity, genesis, backend)
     cheats = Cheats(configuration.cheats, events.cheat)
     with (
@@ -231,7 +317,7 @@ async def _run_node(path: Path, stop_with_input: bool, follow: Follow) -> None:
             # 6. node
             parts = NodeParts(
                 replica=make_replica(genesis, genesis_state, identity, store, genesis_path.parent),
-                network=host,
+                network=greeter.prudent(host),
                 store=store,
                 journal=journal,
                 backend=backend,
@@ -240,25 +326,20 @@ async def _run_node(path: Path, stop_with_input: bool, follow: Follow) -> None:
                 agents=agents,
                 workshop=workshop,
                 offload=in_thread,
-                observer=Observers((events.observe, follow(stopping.cancel))),
+                observer=Observers((events.observe, companion.observe)),
             )
             node = Node(cheats.corrupt(parts))
             # 7. run
             async with host.run(), cheats.running():
-                with stopping:
+                with start.stopping:
                     async with trio.open_nursery() as nursery:
-                        nursery.start_soon(_stop_on_signal, stopping)
-                        if stop_with_input:
-                            nursery.start_soon(_stop_at_end_of_input, stopping)
-                        nursery.start_soon(_tell_peers, host, events)
-                        nursery.start_soon(_tell_statistics, folder, node, host, agents, events)
-                        nursery.start_soon(_save_book, book, book_path)
+                        running = Running(configuration, node, host, greeter)
+                        _start_beside(nursery, start, running, agents, book)
                         await node.run()
-            book.save(book_path)
+            book.save(folder / BOOK)
         digests = digests_of(folder / EVENTS)
         write_json(folder / "report.json", report(configuration.name, node, digests, conduct))
         events.stage("stopped")
-        events.close()
 
 
 def digests_of(path: Path) -> dict[int, str]:
@@ -414,11 +495,10 @@ async def make_workshop(
 # --- tasks beside the node ---
 
 
-async def _stop_on_signal(scope: trio.CancelScope) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for number in signals:
-            log.info("stopping on signal %d", number)
-            scope.cancel()
+async def _stop_on_signal(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+    async for number in signals:
+        log.info("stopping on signal %d", number)
+        scope.cancel()
 
 
 async def _stop_at_end_of_input(scope: trio.CancelScope) -> None:
@@ -427,6 +507,22 @@ async def _stop_at_end_of_input(scope: trio.CancelScope) -> None:
         while await stream.receive_some(1):
             pass
     scope.cancel()
+
+
+def _start_beside(
+    nursery: trio.Nursery,
+    start: _Start,
+    running: Running,
+    agents: tuple[Agent, ...],
+    book: AddressBook,
+) -> None:
+    """All that goes on beside the node."""
+    node, host = running.node, running.host
+    nursery.start_soon(_tell_peers, host, start.events)
+    nursery.start_soon(_tell_statistics, start.folder, node, host, agents, start.events)
+    nursery.start_soon(_save_book, book, start.folder / BOOK)
+    nursery.start_soon(running.greeter.run, node, host)
+    nursery.start_soon(start.companion.accompany, running)
 
 
 async def _tell_peers(host: LibP2PNetwork, events: EventLog) -> None:

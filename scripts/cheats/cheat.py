@@ -13,9 +13,8 @@ from p2p.node import NodeEvent
 from protocol.agents import Agent
 from protocol.ordering.validators import Identity
 from protocol.params import Genesis
-from protocol.ports import Answer, Clock, Judge, Network, Topic
+from protocol.ports import Clock, Network
 from protocol.replica import Replica
-from protocol.types import Account, Milliseconds
 from scripts.configuration import CheatConfiguration
 
 Tell: TypeAlias = Callable[..., None]
@@ -90,41 +89,3 @@ class Cheat:
 
     async def run(self) -> None:
         """Whatever goes on beside the node, until cancelled."""
-
-
-class ThroughNetwork:
-    """A network that passes everything on to another one; cheats change single methods."""
-
-    def __init__(self, inner: Network) -> None:
-        self.inner = inner
-
-    @property
-    def account(self) -> Account:
-        """As in the port."""
-        return self.inner.account
-
-    def join(self, topic: Topic, judge: Judge) -> None:
-        """As in the port."""
-        self.inner.join(topic, judge)
-
-    async def publish(self, topic: Topic, payload: bytes) -> None:
-        """As in the port."""
-        await self.inner.publish(topic, payload)
-
-    def serve(self, name: str, answer: Answer) -> None:
-        """As in the port."""
-        self.inner.serve(name, answer)
-
-    async def request(
-        self, peer: Account, name: str, body: bytes, *, size_max: int, timeout_ms: Milliseconds
-    ) -> bytes:
-        """As in the port."""
-        return await self.inner.request(peer, name, body, size_max=size_max, timeout_ms=timeout_ms)
-
-    def peers(self) -> tuple[Account, ...]:
-        """As in the port."""
-        return self.inner.peers()
-
-    def penalise(self, peer: Account, reason: str) -> None:
-        """As in the port."""
-        self.inner.penalise(peer, reason)

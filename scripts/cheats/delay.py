@@ -17,7 +17,8 @@ import trio
 
 from protocol.ports import Network, Topic
 from protocol.types import Account, Milliseconds
-from scripts.cheats.cheat import Cheat, Role, Scene, ThroughNetwork
+from scripts.cheats.cheat import Cheat, Role, Scene
+from scripts.through import ThroughNetwork
 
 JITTER_PARTS: Final = 3
 """A delay varies by one part in so many, both ways."""

@@ -23,7 +23,8 @@ from protocol.events import JobOpened
 from protocol.happenings import BlockFinal
 from protocol.ports import Answer, Judge, Network, Topic, Verdict
 from protocol.types import Account, Milliseconds
-from scripts.cheats.cheat import Cheat, Role, Scene, ThroughNetwork
+from scripts.cheats.cheat import Cheat, Role, Scene
+from scripts.through import ThroughNetwork
 
 LEAD_SLOTS: Final = 5
 """Slots from the block that opened the first job to the cut: it is final everywhere by then."""

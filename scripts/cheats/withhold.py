@@ -12,7 +12,8 @@ from typing import ClassVar
 
 from protocol.ports import Answer, Network
 from protocol.types import Account
-from scripts.cheats.cheat import Cheat, Role, ThroughNetwork
+from scripts.cheats.cheat import Cheat, Role
+from scripts.through import ThroughNetwork
 
 
 class Withhold(Cheat):

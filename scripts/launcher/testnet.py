@@ -20,6 +20,7 @@ import trio
 
 from p2p.registry import ungrouped
 from protocol.params import format_genesis
+from scripts.bundle import Bundle, format_bundle
 from scripts.cheats.node import cheats_of
 from scripts.configuration import save_configuration
 from scripts.export import export_run
@@ -180,9 +181,9 @@ async def _launch(run: _Run, member: Member, bootstrap: tuple[str, ...]) -> None
 
 
 def _write_join(run: _Run, bootstrap: tuple[str, ...]) -> None:
-    """The file that lets others join: where the genesis is, and whom to ask first."""
-    lines = ['genesis = "genesis.toml"', f"bootstrap = {json.dumps(list(bootstrap))}"]
-    (run.order.run / "join.toml").write_text("\n".join(lines) + "\n")
+    """The bundle that lets others join."""
+    bundle = Bundle(run.plan.genesis, bootstrap)
+    (run.order.run / "join.toml").write_bytes(format_bundle(bundle))
 
 
 def _require_alive(run: _Run, name: str) -> None:

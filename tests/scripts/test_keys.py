@@ -9,9 +9,21 @@ from pathlib import Path
 import pytest
 
 from scripts.configuration import ConfigurationError
-from scripts.keys import PASSPHRASE, ask_passphrase, derive_identity, load_identity, save_identity
+from scripts.keys import (
+    PASSPHRASE,
+    ask_passphrase,
+    derive_identity,
+    load_identity,
+    new_passphrase,
+    save_identity,
+)
 
 SEED = bytes(range(32))
+
+
+@pytest.fixture(autouse=True)
+def _cheap_scrypt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scripts.keys.SCRYPT_COST", 2**10)
 
 
 def answering(text: str) -> Callable[[str], str]:
@@ -105,6 +117,19 @@ def test_without_environment_and_terminal_the_way_out_is_named(
     with pytest.raises(ConfigurationError) as caught:
         ask_passphrase("prompt")
     assert PASSPHRASE in caught.value.hint
+
+
+def test_a_new_passphrase_is_typed_twice_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(PASSPHRASE, raising=False)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    for typed, words in ((["one", "one"], None), (["one", "two"], "differ"), ([""], "empty")):
+        answers = iter(typed)
+        monkeypatch.setattr("getpass.getpass", lambda _prompt, answers=answers: next(answers))
+        if words is None:
+            assert new_passphrase() == "one"
+            continue
+        with pytest.raises(ConfigurationError, match=words):
+            new_passphrase()
 
 
 def test_the_vrf_key_is_not_the_signing_key() -> None:
