@@ -68,12 +68,9 @@ def launch_testnet(
     from scripts.launcher.mischief import Mischief
     from scripts.launcher.plan import Wish
 
+    sizes = (validators, provers, leaves, blocks, slot_ms)
     wish = Wish(
-        validators,
-        provers,
-        leaves,
-        blocks,
-        slot_ms,
+        *sizes,
         backend,
         seed,
         sequencing=sequencing,
