@@ -50,6 +50,8 @@ T = TypeVar("T")
 _LONGEST: Final = max(BYTES_MAX, *LENGTHS.values())
 _NIL: Final = b"\xc0"
 
+_write = msgpack.Packer().pack
+
 
 class _Source:
     """Reads a payload piece by piece.
@@ -160,13 +162,14 @@ def _enumeration(kind: type[Enum]) -> _Form:
             raise _wrong(f"one of {sorted(members)}")
         return members[name]
 
-    return _Form(attrgetter("name"), read)
+    return _Form(attrgetter("_name_"), read)
 
 
 def _optional(inner: _Form) -> _Form:
+    pack, read = inner.pack, inner.read
     return _Form(
-        lambda value: None if value is None else inner.pack(value),
-        lambda source: source.value() if source.starts_with_nil() else inner.read(source),
+        lambda value: None if value is None else pack(value),
+        lambda source: source.value() if source.starts_with_nil() else read(source),
     )
 
 
@@ -290,7 +293,19 @@ def encode(value: Any, kind: Any = None) -> bytes:
     :raises Refused: when a field is out of its range, which is our bug if the value is ours.
     """
     hint: Any = type(value) if kind is None else kind
-    return typing.cast(bytes, msgpack.Packer().pack(_form(hint).pack(value)))
+    return encoder(hint)(value)
+
+
+@cache
+def encoder(kind: Any) -> Callable[[Any], bytes]:
+    """Encodes values as ``kind``, see :func:`encode`; for who encodes many as one union."""
+    pack = _form(kind).pack
+
+    def encoded(value: Any) -> bytes:
+        written: bytes = _write(pack(value))
+        return written
+
+    return encoded
 
 
 def decode(kind: type[T] | Any, payload: bytes, *, size_max: int) -> Any:

@@ -2,13 +2,14 @@
 
 All money lies in *pockets*: balances, three kinds of stake, bonds, job escrows, the rollup's vault,
 the treasury, the burn. The only way to change anything is :meth:`Ledger.move`, which takes from one
-pocket what it gives to another, so the sum over all pockets never changes. Every move is kept as a
-:class:`Moved` value with its cause until it is drained into the events of the block, from which
+pocket what it gives to another, so the sum over all pockets never changes. Every move is told at
+once as a :class:`Moved` value with its cause; it becomes an event of the block, and from those
 anybody can re-add all accounts without this file.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -164,15 +165,16 @@ class Moved:
 class Ledger:
     """All pockets of a network. Invariant: their sum is :attr:`supply`, and none is negative."""
 
-    __slots__ = ("_moves", "_pockets", "supply")
+    __slots__ = ("_pockets", "_tell", "supply")
 
-    def __init__(self, pockets: dict[Pocket, Amount]) -> None:
+    def __init__(self, pockets: dict[Pocket, Amount], tell: Callable[[Moved], None]) -> None:
+        """``tell`` is called with every move that was carried out."""
         self._pockets = {pocket: amount for pocket, amount in pockets.items() if amount}
-        self._moves: list[Moved] = []
+        self._tell = tell
         self.supply = Amount(sum(self._pockets.values()))
 
     @classmethod
-    def of_genesis(cls, genesis: Genesis) -> Ledger:
+    def of_genesis(cls, genesis: Genesis, tell: Callable[[Moved], None]) -> Ledger:
         """The first ledger of a network."""
         pockets = {VAULT: genesis.rollup_total, TREASURY: genesis.network.treasury}
         for one in genesis.accounts:
@@ -180,7 +182,7 @@ class Ledger:
             pockets[log_stake(one.account)] = Amount(one.log_stake)
             pockets[prover_stake(one.account)] = Amount(one.prover_stake)
             pockets[sequencer_stake(one.account)] = Amount(one.sequencer_stake)
-        return cls(pockets)
+        return cls(pockets, tell)
 
     def holds(self, pocket: Pocket) -> Amount:
         """What is in a pocket."""
@@ -208,17 +210,12 @@ class Ledger:
         assert 0 < moved.amount <= held, f"{moved} from a pocket that holds {held}"
         assert moved.source != moved.target, f"{moved} to where it came from"
         assert moved.source.kind is not PocketKind.BURNED, f"{moved} out of the burn"
-        self._pockets[moved.source] = Amount(held - moved.amount)
         if held == moved.amount:
             del self._pockets[moved.source]
+        else:
+            self._pockets[moved.source] = Amount(held - moved.amount)
         self._pockets[moved.target] = Amount(self.holds(moved.target) + moved.amount)
-        self._moves.append(moved)
-
-    def drain(self) -> tuple[Moved, ...]:
-        """The moves since the last drain, in order."""
-        moves = tuple(self._moves)
-        self._moves.clear()
-        return moves
+        self._tell(moved)
 
     def is_conserved(self) -> bool:
         """Whether the pockets add up to the supply with which the ledger began."""

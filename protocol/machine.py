@@ -27,7 +27,7 @@ from dataclasses import dataclass
 
 from protocol.beacon import genesis_beacon
 from protocol.bids import bid_fault
-from protocol.codec import encode
+from protocol.codec import encoder
 from protocol.errors import Reason, Refused
 from protocol.events import (
     BackupTaken,
@@ -97,6 +97,8 @@ EVIDENCE_EPOCHS = 2
 EVIDENCE = (VoteEvidence, ProposalEvidence, ProofEvidence)
 """Payloads that report a fault; the machine itself punishes it."""
 
+_event_bytes = encoder(Event)
+
 
 @dataclass(frozen=True, slots=True)
 class FinalBlock:
@@ -137,7 +139,8 @@ class Machine:
         self.network = network_id(genesis)
         self.sequencing = sequencing
         self.proving = proving
-        self.ledger = Ledger.of_genesis(genesis)
+        self._events: list[Event] = []
+        self.ledger = Ledger.of_genesis(genesis, self._emit)
         self.jobs: dict[JobId, Job] = {}
         self.settled_head = NO_JOB
         self.tick = Tick(0)
@@ -150,7 +153,7 @@ class Machine:
         self._forgeries: dict[tuple[Account, JobId, TreeIndex], None] = {}
         first = genesis_beacon(self.network)
         self._epoch_seeds = {Epoch(epoch): first for epoch in range(3)}
-        self._events: list[Event] = []
+        self._free = (*EVIDENCE, *sequencing.free, *proving.free)
         sequencing.start(genesis_root)
 
     # --- reading ---
@@ -184,7 +187,7 @@ class Machine:
         stakes = (prover_stake(operation.sender), log_stake(operation.sender))
         is_staked = any(self.ledger.holds(stake) for stake in stakes)
         is_free = isinstance(operation.payload, EVIDENCE) or (
-            self._is_free(operation) and is_staked
+            isinstance(operation.payload, self._free) and is_staked
         )
         payable = self.ledger.holds(balance(operation.sender)) >= self.genesis.network.operation_fee
         return None if is_free or payable else Reason.FEE_UNPAYABLE
@@ -271,14 +274,11 @@ class Machine:
             self._begin_epoch(frame)
         self.proving.on_tick(frame)
         self.sequencing.on_tick(frame)
-        self._drain()
         for signed in block.operations:
             self._apply_operation(frame, signed.operation)
-            self._drain()
         self.sequencing.on_block_end(frame)
         self.proving.on_block_end(frame)
         self._settle(frame)
-        self._drain()
         if self._ends_epoch(moment.tick) and self.epoch(moment.tick) > 0:
             self._epoch_seeds[Epoch(self.epoch(moment.tick) + 2)] = moment.beacon
         return self._finish(moment.tick)
@@ -289,7 +289,7 @@ class Machine:
     def _finish(self, tick: Tick) -> Applied:
         events = tuple(self._events)
         self._events.clear()
-        parts = [encode(one, Event) for one in events]
+        parts = [_event_bytes(one) for one in events]
         if self._ends_epoch(tick):
             parts.append(self.snapshot_digest())
         self.digest = Digest(
@@ -336,17 +336,9 @@ class Machine:
         self.sequencing.on_epoch(frame)
 
     def _emit(self, event: Event) -> None:
-        self._drain()
         self._events.append(event)
 
-    def _drain(self) -> None:
-        self._events.extend(self.ledger.drain())
-
     # --- operations ---
-
-    def _is_free(self, operation: Operation) -> bool:
-        free = (*EVIDENCE, *self.sequencing.free, *self.proving.free)
-        return isinstance(operation.payload, free)
 
     def _apply_operation(self, frame: Frame, operation: Operation) -> None:
         identity, kind = operation_hash(operation), type(operation.payload).__name__
@@ -355,7 +347,7 @@ class Machine:
             self._emit(OperationRefused(identity, operation.sender, kind, out_of_place.name))
             return
         self._seen[identity] = operation.valid_until
-        is_free = self._is_free(operation)
+        is_free = isinstance(operation.payload, self._free)
         try:
             if not is_free:
                 self._charge(frame, operation.sender, identity)

@@ -35,6 +35,7 @@ _LOW_ORDER_YS: Final = frozenset({0, 1, _FIELD_PRIME - 1, _ORDER_8_Y, _FIELD_PRI
 """The y coordinates of the eight points whose order divides the cofactor."""
 
 _LENGTH_BYTES: Final = 8
+_DIGEST_BYTES: Final = LENGTHS[Digest]
 
 
 @unique
@@ -54,11 +55,11 @@ def digest(tag: bytes, *parts: bytes) -> Digest:
 
     :param tag: says what is hashed; unique to its use throughout the protocol.
     """
-    framed = bytearray()
+    hashed = hashlib.blake2b(digest_size=_DIGEST_BYTES)
     for part in (tag, *parts):
-        framed += len(part).to_bytes(_LENGTH_BYTES, "little")
-        framed += part
-    return Digest(hashlib.blake2b(framed, digest_size=LENGTHS[Digest]).digest())
+        hashed.update(len(part).to_bytes(_LENGTH_BYTES, "little"))
+        hashed.update(part)
+    return Digest(hashed.digest())
 
 
 def public_key(seed: bytes) -> Account:

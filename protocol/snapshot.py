@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from enum import Enum
+from functools import cache
 from typing import Any
 
 from protocol.signing import digest
@@ -36,16 +37,21 @@ def plain_bytes(value: Any) -> bytes:
     if isinstance(value, Enum):
         return _framed(b"e", f"{type(value).__name__}.{value.name}".encode())
     if type(value) in (tuple, list):
-        return _framed(b"l", b"".join(plain_bytes(one) for one in value))
+        return _framed(b"l", b"".join([plain_bytes(one) for one in value]))
     if type(value) is dict:
         rows = sorted((plain_bytes(key), plain_bytes(one)) for key, one in value.items())
         return _framed(b"d", b"".join(key + one for key, one in rows))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = (getattr(value, field.name) for field in dataclasses.fields(value))
-        name = type(value).__name__.encode()
-        return _framed(b"r", _framed(b"n", name) + b"".join(plain_bytes(one) for one in fields))
+        kind: Any = type(value)
+        fields = [plain_bytes(getattr(value, name)) for name in _field_names(kind)]
+        return _framed(b"r", _framed(b"n", kind.__name__.encode()) + b"".join(fields))
     raise TypeError(f"no plain bytes for {type(value).__name__}")
 
 
+@cache
+def _field_names(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
+
+
 def _framed(tag: bytes, content: bytes) -> bytes:
-    return tag + str(len(content)).encode() + b":" + content
+    return b"%b%d:%b" % (tag, len(content), content)

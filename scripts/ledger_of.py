@@ -77,7 +77,8 @@ class AccountLedger:
 
 def ledger_of(log: PublicLog, account: Account) -> AccountLedger:
     """The ledger of an account of the genesis."""
-    first = Ledger.of_genesis(log.genesis).pockets()
+    told: list[Moved] = []
+    first = Ledger.of_genesis(log.genesis, told.append).pockets()
     held = {pocket: int(amount) for pocket, amount in first.items() if pocket.owner == account}
     opening = {pocket.kind: amount for pocket, amount in held.items()}
     behind = _Behind(log)

@@ -25,13 +25,6 @@ def merge_side(seed: Beacon, index: TreeIndex) -> int:
     return digest(b"provnet/merge-side/1", seed, place)[0] & 1
 
 
-def origin(seed: Beacon, index: TreeIndex) -> TreeIndex:
-    """The leaf whose prover the bits lead to from ``index``; a leaf is its own origin."""
-    while index.level:
-        index = tree.children(index)[merge_side(seed, index)]
-    return index
-
-
 def deal(
     seed: Beacon, leaf_count: int, pool: tuple[PoolMember, ...], provers_per_node: int = 1
 ) -> dict[TreeIndex, tuple[Account, ...]]:
@@ -61,11 +54,22 @@ def deal(
     return provers
 
 
-def heirs(seed: Beacon, leaf_count: int, provers: Dealt, index: TreeIndex) -> tuple[Account, ...]:
-    """Who may take over ``index``, nearest first, without repeats and without its own provers."""
-    leaf = origin(seed, index).position
-    siblings = (
-        tree.sibling(tree.ancestor(leaf, level)) for level in range(tree.height(leaf_count))
-    )
-    found = dict.fromkeys(heir for sibling in siblings for heir in provers[sibling])
-    return tuple(heir for heir in found if heir not in provers[index])
+def heirs(seed: Beacon, leaf_count: int, provers: Dealt) -> dict[TreeIndex, tuple[Account, ...]]:
+    """Who may take over each tree node, nearest first, without repeats and without its own provers.
+
+    They stand outwards from a leaf, and a merge has those of the leaf that its bits lead to.
+    """
+    indices = list(tree.indices(leaf_count))
+    outwards: dict[TreeIndex, tuple[Account, ...]] = {indices[-1]: ()}
+    for index in reversed(indices[:-1]):
+        outwards[index] = (*provers[tree.sibling(index)], *outwards[tree.parent(index)])
+    lines: dict[TreeIndex, tuple[Account, ...]] = {}
+    for index in indices:
+        if index.level:
+            lines[index] = lines[tree.children(index)[merge_side(seed, index)]]
+        else:
+            lines[index] = tuple(dict.fromkeys(outwards[index]))
+    return {
+        index: tuple([heir for heir in lines[index] if heir not in own])
+        for index, own in provers.items()
+    }

@@ -81,7 +81,6 @@ proposers or a halted log do.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import ClassVar, Final
 
 from protocol import tree
@@ -227,8 +226,7 @@ class Elected:
     def recorded_claim(self, job: JobId, index: TreeIndex) -> Claim | None:
         """The claim recorded for a tree node of a job that is known."""
         progress = self.progress(job)
-        record = None if progress is None else progress.places[index].record
-        return None if record is None else record.claim
+        return None if progress is None else progress.recorded_claim(index)
 
     def may_deliver(self, job: JobId, index: TreeIndex, prover: Account) -> bool:
         """Whether the prover, or anybody, holds a right to the tree node."""
@@ -264,8 +262,9 @@ class Elected:
         """Deal the tree nodes and open the rights to the leaves."""
         seed, leaf_count = job.header.seed, job.header.leaf_count
         dealt = deal(seed, leaf_count, pool, self.parameters.provers_per_node)
+        lines = heirs(seed, leaf_count, dealt)
         places = {
-            index: Place(provers, heirs(seed, leaf_count, dealt, index), [Right(provers)])
+            index: Place(provers, lines[index], [Right(provers)])
             for index, provers in dealt.items()
         }
         progress = self._progress[job.id] = Progress(job, places)
@@ -390,7 +389,7 @@ class Elected:
             left = Amount(left - worth)
             if parameters.failed_share is FailedShare.REFUND:
                 refund = Amount(refund + failed)
-            else:
+            elif failed:
                 burnt = Moved(purse, BURNED, failed, Cause.FAILED_SHARE, job.id, place=index)
                 frame.ledger.move(burnt)
         frame.ledger.move(Moved(purse, BURNED, left, Cause.ROUNDING, job.id))
@@ -502,7 +501,7 @@ class Elected:
         self, frame: Frame, progress: Progress, record: ProofRecord, prover: Account
     ) -> None:
         """It builds on the recorded children, and its minimal time has passed."""
-        check_children(record, lambda child: self.recorded_claim(record.job, child))
+        check_children(record, progress.recorded_claim)
         admissible = self.admissible_from(progress.places[record.index], record.index, prover)
         assert admissible is not None, "inputs are recorded, so every right is open"
         if frame.moment.tick < admissible:
@@ -653,28 +652,27 @@ class Elected:
         """All rights to ``index`` open: its inputs are recorded."""
         place, tick = progress.places[index], frame.moment.tick
         place.rights = [
-            right if right.opens is not None else replace(right, opens=tick)
+            right if right.opens is not None else Right(right.holders, tick)
             for right in place.rights
         ]
-        self._tell_opening(frame, progress, index)
+        self._tell_opening(frame, progress.job.id, index, place)
 
-    def _tell_opening(self, frame: Frame, progress: Progress, index: TreeIndex) -> None:
+    def _tell_opening(self, frame: Frame, job: JobId, index: TreeIndex, place: Place) -> None:
         admissible = Tick(frame.moment.tick + self.min_ticks(index))
-        for holder in progress.places[index].right.holders or (None,):
-            frame.emit(RightOpened(progress.job.id, index, holder, admissible))
+        for holder in place.right.holders or (None,):
+            frame.emit(RightOpened(job, index, holder, admissible))
 
     def _record(self, frame: Frame, progress: Progress, index: TreeIndex, record: Recorded) -> None:
-        places, job = progress.places, progress.job.id
-        for other in places[index].contenders:
+        places, job, place = progress.places, progress.job.id, progress.places[index]
+        for other in place.contenders:
             if other.prover != record.prover:
                 frame.emit(ProofPassedOver(job, index, other.prover, other.claim))
-        places[index].contenders.clear()
-        places[index].record = replace(record, tick=frame.moment.tick)
+        place.contenders.clear()
+        place.record = Recorded(record.prover, record.claim, frame.moment.tick)
         frame.emit(ProofRecorded(job, index, record.prover, record.claim))
         if index == tree.root(progress.leaf_count):
             frame.job_is_proven(job)
-            return
-        if places[tree.sibling(index)].record is not None:
+        elif places[tree.sibling(index)].record is not None:
             self._open(frame, progress, tree.parent(index))
 
     def _decide(self, frame: Frame, progress: Progress) -> None:
@@ -689,33 +687,35 @@ class Elected:
                 self._record(frame, progress, index, first)
 
     def _start_windows(self, frame: Frame, progress: Progress) -> None:
-        for index, place in progress.places.items():
+        for index, place in progress.missing():
             right = place.right
             waits = bool(right.holders) and right.opens is not None and right.closes is None
-            if place.record is not None or not waits or frame.moment.settled < (right.opens or 0):
+            if not waits or frame.moment.settled < (right.opens or 0):
                 continue
             closes = Tick(frame.moment.tick + self.window_ticks(index))
-            place.rights[-1] = replace(right, closes=closes)
+            place.rights[-1] = Right(right.holders, right.opens, closes)
             for holder in right.holders:
                 frame.emit(WindowStarted(progress.job.id, index, holder, closes))
 
     def _pass_on(self, frame: Frame, progress: Progress) -> None:
         """Find every miss of this tick before anything passes on: who failed now inherits
-        nothing.
+        nothing. Without a miss nobody failed now, and what others lost has passed on before.
         """
-        before = tuple(progress.failures)
+        before, missing = tuple(progress.failures), progress.missing()
         missed: list[TreeIndex] = []
-        for index, place in progress.places.items():
+        for index, place in missing:
             closes = place.right.closes
-            if place.record is None and closes is not None and frame.moment.tick > closes:
+            if closes is not None and frame.moment.tick > closes:
                 missed.append(index)
                 for holder in place.right.holders:
                     if holder not in before:
                         self._miss(frame, progress, index, holder)
-        for index, place in progress.places.items():
+        if not missed:
+            return
+        for index, place in missing:
             holders = place.right.holders
             is_lost = bool(holders) and all(one in progress.failures for one in holders)
-            if place.record is None and (index in missed or is_lost):
+            if index in missed or is_lost:
                 self._pass_to_heir(frame, progress, index)
 
     def _miss(self, frame: Frame, progress: Progress, index: TreeIndex, holder: Account) -> None:
@@ -734,7 +734,7 @@ class Elected:
         place.rights.append(Right(holders, frame.moment.tick if is_open else None))
         frame.emit(TakenOver(progress.job.id, index, previous, heir))
         if is_open:
-            self._tell_opening(frame, progress, index)
+            self._tell_opening(frame, progress.job.id, index, place)
 
     def _heirs_left(self, progress: Progress, place: Place) -> Iterator[Account]:
         return (

@@ -53,8 +53,8 @@ def dues_of_settlement(
     prover = place.record.prover
     yield Due(index, prover, *earned(parameters, progress, place, prover, worth))
     others = progress.delivered_beside(index, now)
-    amount = beside(parameters, worth, len(others))
-    yield from (Due(index, other, amount, Cause.CO_PAY) for other in others)
+    for other in others:
+        yield Due(index, other, beside(parameters, worth, len(others)), Cause.CO_PAY)
 
 
 def dues_of_uncles(

@@ -140,6 +140,15 @@ class Progress:
             raise Refused(Reason.NO_SUCH_TREE_NODE, str(index))
         return place
 
+    def recorded_claim(self, index: TreeIndex) -> Claim | None:
+        """The claim that is recorded for a tree node, if one is."""
+        record = self.places[index].record
+        return None if record is None else record.claim
+
+    def missing(self) -> list[tuple[TreeIndex, Place]]:
+        """The tree nodes that are not recorded."""
+        return [(index, place) for index, place in self.places.items() if place.record is None]
+
     def lacks(self, account: Account) -> tuple[TreeIndex, ...]:
         """What the account missed and did not show later."""
         failure = self.failures.get(account)

@@ -144,8 +144,8 @@ FAULTS = (
     Fault(
         "the wrong sibling inherits",
         DEAL,
-        "tree.sibling(tree.ancestor(leaf, level))",
-        "tree.sibling(tree.ancestor(leaf ^ 2, level))",
+        "(*provers[tree.sibling(index)], *outwards[tree.parent(index)])",
+        "(*outwards[tree.parent(index)], *provers[tree.sibling(index)])",
     ),
     Fault(
         "who fails at the same time inherits",

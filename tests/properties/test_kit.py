@@ -130,11 +130,11 @@ def test_the_assignment_can_be_recomputed(seed, leaf_count, pool):
     ours = deal(seed, leaf_count, pool)
     theirs = assignment(seed, leaf_count, pool)
     assert {(at.level, at.position): who for at, who in ours.items()} == theirs
-    for at in tree.indices(leaf_count):
+    lines = heirs(seed, leaf_count, ours)
+    assert list(lines) == list(tree.indices(leaf_count))
+    for at, line in lines.items():
         place = (at.level, at.position)
-        assert list(heirs(seed, leaf_count, ours, at)) == succession(
-            seed, leaf_count, theirs, place
-        )
+        assert list(line) == succession(seed, leaf_count, theirs, place)
 
 
 @given(genesis())

@@ -24,7 +24,7 @@ from protocol.events import (
 from protocol.ledger import BURNED, Cause, Moved
 from protocol.machine import FinalBlock
 from protocol.messages import Intent, JobHeader, Operation, SignedOperation
-from protocol.proving.deal import deal, heirs, merge_side, origin
+from protocol.proving.deal import deal, heirs, merge_side
 from protocol.proving.elected import CARDS_MAX, Elected
 from protocol.proving.elected_parameters import ElectedParameters
 from protocol.proving.progress import Place, Progress, Recorded, Right
@@ -33,6 +33,7 @@ from protocol.signing import digest
 from protocol.testing import actor
 from protocol.testing.cast import OUTSIDER, PROVERS
 from protocol.testing.moves import due_records, record_of
+from protocol.testing.oracle_elected import owner_leaf
 from protocol.types import (
     Account,
     BasisPoints,
@@ -123,13 +124,13 @@ def test_1_a_merge_goes_to_a_prover_of_its_children_by_a_fair_bit():
             side = merge_side(seed, index)
             sides[side] += 1
             assert provers[index] == provers[tree.children(index)[side]]
-            assert provers[index] == provers[origin(seed, index)]
+            assert provers[index] == provers[at(0, owner_leaf(seed, index.level, index.position))]
     assert abs(sides[0] - sides[1]) < 200
 
 
 def test_1_an_empty_pool_opens_everything_to_anybody():
     assert set(deal(seeds(1)[0], 4, ()).values()) == {()}
-    assert heirs(seeds(1)[0], 4, deal(seeds(1)[0], 4, ()), at(0, 0)) == ()
+    assert set(heirs(seeds(1)[0], 4, deal(seeds(1)[0], 4, ())).values()) == {()}
     world = network(cards=(0, 1))
     world.say("p1", Intent(Count(1), Tick(world.tick + 1)))  # over by the election
     job = open_job(world)
@@ -289,21 +290,21 @@ def test_5_heirs_are_siblings_along_the_path_from_the_origin_outwards():
     pool = pool_of(1, 1, 1, 1, 1, 1, 1, 1)
     for seed in seeds(20):
         provers = deal(seed, 8, pool)
+        lines = heirs(seed, 8, provers)
         for index in tree.indices(8):
-            leaf, expected = origin(seed, index), []
+            leaf, expected = owner_leaf(seed, index.level, index.position), []
             for level in range(3):
-                sibling = tree.sibling(tree.ancestor(leaf.position, level))
+                sibling = tree.sibling(tree.ancestor(leaf, level))
                 if provers[sibling][0] not in (*provers[index], *expected):
                     expected += provers[sibling]
-            assert list(heirs(seed, 8, provers, index)) == expected
-            assert expected[0] == provers[tree.sibling(leaf)][0]
+            assert list(lines[index]) == expected
+            assert expected[0] == provers[at(0, leaf ^ 1)][0]
 
 
 def test_5_repeats_and_the_assigned_prover_are_left_out():
     for seed in seeds(50):
         provers = deal(seed, 8, pool_of(4, 1, 1))
-        for index in tree.indices(8):
-            line = heirs(seed, 8, provers, index)
+        for index, line in heirs(seed, 8, provers).items():
             assert len(set(line)) == len(line)
             assert provers[index][0] not in line
 
