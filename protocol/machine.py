@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from protocol.beacon import genesis_beacon
 from protocol.bids import bid_fault
@@ -61,6 +62,7 @@ from protocol.messages import (
     JobHeader,
     Operation,
     ProofEvidence,
+    ProofRecord,
     ProposalEvidence,
     SignedOperation,
     VoteEvidence,
@@ -96,6 +98,8 @@ EVIDENCE_EPOCHS = 2
 
 EVIDENCE = (VoteEvidence, ProposalEvidence, ProofEvidence)
 """Payloads that report a fault; the machine itself punishes it."""
+
+Evidence: TypeAlias = VoteEvidence | ProposalEvidence | ProofEvidence
 
 _event_bytes = encoder(Event)
 
@@ -197,15 +201,15 @@ class Machine:
     ) -> Tick | None:
         """First tick at which ordering the operation can have effect; see ``Rule.earliest``.
 
-        A forgery is reported once: more evidence of it would only cost its reporters their fees.
+        A fault is reported once, and a tree node is proven once by each prover: to order more of
+        the same would only cost its senders their fees.
         """
         payload = operation.payload
-        if isinstance(payload, ProofEvidence):
-            reported = (one.payload for _, one in ordered if isinstance(one.payload, ProofEvidence))
-            is_moot = self.is_punished(payload) or any(
-                forgery(one) == forgery(payload) for one in reported
-            )
+        if isinstance(payload, EVIDENCE):
+            is_moot = self.is_punished(payload) or self._is_reported(payload, ordered)
             return None if is_moot else Tick(0)
+        if isinstance(payload, ProofRecord) and _is_recorded(operation.sender, payload, ordered):
+            return None
         for rule in (self.sequencing, self.proving):
             if isinstance(operation.payload, rule.handles):
                 return rule.earliest(operation.sender, operation.payload, ordered)
@@ -230,9 +234,29 @@ class Machine:
         stake = self.ledger.holds(sequencer_stake(sequencer))
         return Amount(stake + self.genesis.network.mev)
 
-    def is_punished(self, evidence: ProofEvidence) -> bool:
-        """Whether the forgery of this tree node by this prover was punished already."""
-        return forgery(evidence) in self._forgeries
+    def is_punished(self, evidence: Evidence) -> bool:
+        """Whether the fault was punished already."""
+        if isinstance(evidence, ProofEvidence):
+            return forgery(evidence) in self._forgeries
+        return accused(evidence) in self._punished
+
+    def _is_reported(self, evidence: Evidence, ordered: Sequence[tuple[Tick, Operation]]) -> bool:
+        """Whether other evidence of the fault is ordered that will be believed.
+
+        Otherwise who is at fault could keep it off the log by false evidence against itself.
+        """
+        reports = (one.payload for _, one in ordered if isinstance(one.payload, EVIDENCE))
+        return any(accused(one) == accused(evidence) and self._is_genuine(one) for one in reports)
+
+    def _is_genuine(self, evidence: Evidence) -> bool:
+        """Whether the accused signed what the evidence shows."""
+        if isinstance(evidence, ProofEvidence):
+            return operation_is_signed(self.network, evidence.signed)
+        try:
+            equivocation(self.network, evidence)
+        except Refused:
+            return False
+        return True
 
     def invariants(self) -> Iterator[str]:
         """A sentence for each property that does not hold; nothing when all is well."""
@@ -522,6 +546,28 @@ class Machine:
 def forgery(evidence: ProofEvidence) -> tuple[Account, JobId, TreeIndex]:
     """Who is said to have forged a proof of what: one fault, however many forgeries there were."""
     return evidence.sender, evidence.record.job, evidence.record.index
+
+
+def accused(evidence: Evidence) -> tuple[Account, Slot] | tuple[Account, JobId, TreeIndex]:
+    """Whom the evidence says to be at fault in what, be it true or not."""
+    match evidence:
+        case VoteEvidence():
+            return evidence.first.vote.voter, evidence.first.vote.slot
+        case ProposalEvidence():
+            return evidence.first.header.proposer, evidence.first.header.slot
+    return forgery(evidence)
+
+
+def _is_recorded(
+    sender: Account, record: ProofRecord, ordered: Sequence[tuple[Tick, Operation]]
+) -> bool:
+    """Whether a record of the tree node by the same prover is ordered."""
+    place = (sender, record.job, record.index)
+    return any(
+        (one.sender, one.payload.job, one.payload.index) == place
+        for _, one in ordered
+        if isinstance(one.payload, ProofRecord)
+    )
 
 
 def equivocation(

@@ -49,7 +49,7 @@ from protocol.happenings import (
     TimePassed,
     VoteHeard,
 )
-from protocol.machine import FinalBlock, Machine, forgery
+from protocol.machine import EVIDENCE, FinalBlock, Machine, forgery
 from protocol.messages import (
     LOG_BLOCK_BYTES_MAX,
     BackupBlock,
@@ -340,7 +340,7 @@ class Replica:
         height = Tick(self.final_height + 1)
         for identity, pending in tuple(self._pending.items()):
             operation = pending.signed.operation
-            is_moot = isinstance(operation.payload, ProofEvidence) and self.machine.is_punished(
+            is_moot = isinstance(operation.payload, EVIDENCE) and self.machine.is_punished(
                 operation.payload
             )
             if is_moot or operation.valid_until < height:

@@ -27,7 +27,7 @@ from protocol.testing.cast import BEGGAR, OUTSIDER
 from protocol.testing.moves import _header, record_of
 from protocol.testing.world import WORTHLESS
 from protocol.types import BlockHash, Count, Epoch, Nonce, Slot, Tick
-from tests.protocol.desk import at, network, of, open_job, play_on, refusals
+from tests.protocol.desk import assigned, at, network, of, open_job, play_on, refusals
 
 INTENT = Intent(Count(1), Tick(50))
 
@@ -172,6 +172,25 @@ def test_earliest_asks_the_rule_that_handles_the_kind():
     assert world.machine.earliest(operation, ()) is None
 
 
+def test_a_prover_is_recorded_once_for_a_tree_node():
+    world = network()
+    job = open_job(world)
+    first, second = assigned(job, at(0, 0)), assigned(job, at(0, 1))
+
+    def said(who, index, nonce=1):
+        record = record_of(job, index, who)
+        return Operation(actor(who).account, Nonce(nonce), Tick(99), record)
+
+    ours, due = said(first, at(0, 0), nonce=2), job.opened_at + 2
+    others = said(second, at(0, 1)), said("p9", at(0, 0)), said(first, at(0, 2))
+    moot = said(first, at(0, 0))
+    noise = Operation(actor(first).account, Nonce(1), Tick(9), INTENT)
+    elsewhere = replace(moot, payload=replace(moot.payload, job=bytes(32)))
+    for ordered in ((), *((one,) for one in (*others, noise, elsewhere))):
+        assert world.machine.earliest(ours, [(Tick(1), one) for one in ordered]) == due
+    assert world.machine.earliest(ours, [(Tick(1), noise), (Tick(2), moot)]) is None
+
+
 # --- evidence ---
 
 
@@ -248,6 +267,39 @@ def test_false_evidence_costs_its_reporter_a_fee(make, reason):
     world.say(OUTSIDER, make(world))
     assert refusals(world.step().events) == [reason]
     assert money(world, OUTSIDER) == before - 10
+
+
+def reports(world, *payloads):
+    return [
+        (Tick(9), Operation(actor(OUTSIDER).account, Nonce(number), Tick(9), payload))
+        for number, payload in enumerate(payloads)
+    ]
+
+
+@pytest.mark.parametrize("kind", [votes, proposals])
+def test_a_fault_is_reported_once(kind):
+    world = network()
+    ours = Operation(actor("s0").account, Nonce(1), Tick(9), kind(world, 2))
+
+    def earliest(*ordered):
+        return world.machine.earliest(ours, reports(world, *ordered))
+
+    assert earliest() == 0
+    assert earliest(INTENT, votes(world, 3), votes(world, 2, by=("s2", "s2"))) == 0
+    assert earliest(proposals(world, 3)) == 0
+    assert earliest(INTENT, votes(world, 2)) is None
+    assert earliest(proposals(world, 2)) is None
+    world.say(OUTSIDER, votes(world, 2))
+    world.step()
+    assert earliest() is None
+
+
+@pytest.mark.parametrize("kind", [votes, proposals])
+def test_false_evidence_keeps_nothing_off_the_log(kind):
+    world = network()
+    ours = Operation(actor("s0").account, Nonce(1), Tick(9), votes(world, 2))
+    false = (kind(world, 2, key="p1"), votes(world, 2, blocks=(b"1", b"1")))
+    assert world.machine.earliest(ours, reports(world, *false)) == 0
 
 
 def test_evidence_grows_old():

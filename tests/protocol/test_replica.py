@@ -73,6 +73,7 @@ from protocol.types import (
     Account,
     Amount,
     BasisPoints,
+    BlockHash,
     BodyHash,
     Claim,
     Count,
@@ -586,6 +587,46 @@ def test_a_forgery_that_was_punished_is_not_ordered_again() -> None:
     assert isinstance(report.operation.payload, ProofEvidence)
     pair.replica.machine._forgeries[forgery(report.operation.payload)] = None
     assert not pair.votes_for(block)
+
+
+def test_a_forgery_that_its_signer_never_said_does_not_stand_for_another() -> None:
+    pair = Pair()
+    real = evidence(pair)
+    false = replace(real, signature=pair.signed(intent()).signature)
+    reports = [pair.signed(one, who=who) for one, who in ((false, FIRST), (real, SECOND))]
+    assert pair.votes_for(checked(pair, *reports))
+
+
+def equivocation(story: Story) -> VoteEvidence:
+    """What proves that the first validator voted twice in a slot."""
+    first, second = (
+        sign_vote(
+            actor(FIRST).seed,
+            story.network,
+            Vote(actor(FIRST).account, Slot(1), BlockHash(bytes([number]) * 32)),
+        )
+        for number in (1, 2)
+    )
+    return VoteEvidence(first, second)
+
+
+def test_one_equivocation_is_ordered_once_and_the_other_reports_are_dropped() -> None:
+    story = Story()
+    reports = [story.signed(equivocation(story), who=who) for who in (PROVER, SECOND, POOR)]
+    for report in reports:
+        story.hear(report)
+    story.slots(6)
+    assert [one for final in story.of(BlockFinal) for one in final.block.operations] == reports[:1]
+    assert not story.replica.pending()
+
+
+@pytest.mark.parametrize("is_twice", [False, True])
+def test_two_reports_of_one_equivocation_get_no_vote(is_twice: bool) -> None:
+    pair = Pair()
+    reports = [pair.signed(equivocation(pair), who=who) for who in (FIRST, SECOND)]
+    assert pair.votes_for(pair.proposal(*reports[: 1 + is_twice])) is not is_twice
+    refused = [one.reason for one in pair.of(Rejected)]
+    assert refused == ([Reason.TOO_EARLY] if is_twice else [])
 
 
 @pytest.mark.parametrize(
