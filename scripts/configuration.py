@@ -110,6 +110,19 @@ class CheatConfiguration:
 
 
 @dataclass(frozen=True, slots=True)
+class ApiConfiguration:
+    """A node that answers over HTTP; see ``scripts.service``.
+
+    :ivar port: 0 lets the system choose.
+    :ivar names: host names under which it is asked, beside addresses and ``localhost``.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class NodeConfiguration:
     """One process of a network.
 
@@ -134,6 +147,7 @@ class NodeConfiguration:
     sequencer: SequencerConfiguration | None = None
     traffic: TrafficConfiguration | None = None
     cheats: CheatConfiguration | None = None
+    api: ApiConfiguration | None = None
 
 
 def load_configuration(path: Path) -> NodeConfiguration:

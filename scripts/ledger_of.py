@@ -1,11 +1,8 @@
 """Each gain and loss of one account in order, with what brought it about, from the log alone.
 
 Rules. The certified log of a run is replayed (:mod:`scripts.explain.publiclog`); every move of
-money from or to a pocket of the account is an entry. The operation behind an entry is the one that
-the move names; else, for a tree node, the account's last accepted operation about that tree node;
-else, for a job of the account's own block, the reveal that sealed it; else, for a gain from a job,
-the account's last accepted operation about any of its tree nodes. A move that none of these
-explains has none.
+money from or to a pocket of the account is an entry, with the operation behind it
+(:mod:`scripts.behind`).
 """
 
 from __future__ import annotations
@@ -18,10 +15,10 @@ from typing import Any
 
 from rich.console import Console
 
-from protocol.events import OperationAccepted, OperationRefused
 from protocol.ledger import Ledger, Moved, Pocket, PocketKind
-from protocol.messages import BlockReveal, Operation, operation_hash
-from protocol.types import Account, JobId, TreeIndex
+from protocol.messages import Operation, operation_hash
+from protocol.types import Account
+from scripts.behind import Behind
 from scripts.columns import aligned
 from scripts.explain.publiclog import SHORT, CannotTell, LogStep, PublicLog, read_public_log
 from scripts.records import plain
@@ -81,9 +78,9 @@ def ledger_of(log: PublicLog, account: Account) -> AccountLedger:
     first = Ledger.of_genesis(log.genesis, told.append).pockets()
     held = {pocket: int(amount) for pocket, amount in first.items() if pocket.owner == account}
     opening = {pocket.kind: amount for pocket, amount in held.items()}
-    behind = _Behind(log)
+    behind = Behind()
     entries: list[Entry] = []
-    for step, moved in behind.moves():
+    for step, moved in _moves(log, behind):
         out, into = int(-moved.amount), int(moved.amount)
         sides = ((moved.source, moved.target, out), (moved.target, moved.source, into))
         for pocket, other, amount in sides:
@@ -100,7 +97,7 @@ def ledger_of(log: PublicLog, account: Account) -> AccountLedger:
                     other=other,
                     number=behind.number(moved.job),
                     operation=behind.operation(moved, account),
-                    refused=_refusal(step, moved),
+                    refused=behind.refusal(moved),
                 )
             )
     closing = {pocket.kind: amount for pocket, amount in held.items() if amount}
@@ -108,69 +105,14 @@ def ledger_of(log: PublicLog, account: Account) -> AccountLedger:
     return AccountLedger(name, account, len(log.steps), opening, tuple(entries), closing)
 
 
-def _refusal(step: LogStep, moved: Moved) -> str | None:
-    """Why the operation that a move names was refused in that block, if it was.
-
-    Its first fate counts: ordered once more, it is a duplicate that costs nothing.
-    """
-    fates = (
-        event
-        for event in step.events
-        if isinstance(event, OperationAccepted | OperationRefused)
-        and event.operation == moved.operation
-    )
-    fate = next(fates, None)
-    return fate.reason if isinstance(fate, OperationRefused) else None
-
-
-class _Behind:
-    """Finds the operation behind a move, among those accepted so far."""
-
-    def __init__(self, log: PublicLog) -> None:
-        self._log = log
-        self._jobs = {one.job: one for one in log.jobs()}
-        self._about: dict[tuple[Account, JobId, TreeIndex], Operation] = {}
-        self._of_job: dict[tuple[Account, JobId], Operation] = {}
-        self._reveals: dict[tuple[Account, Any], Operation] = {}
-
-    def moves(self) -> Iterator[tuple[LogStep, Moved]]:
-        """All moves in order; what was accepted before the last one is known."""
-        for one in self._log.happenings():
-            if isinstance(one.event, OperationAccepted):
-                self._note(one.event)
-            if isinstance(one.event, Moved):
-                yield one.step, one.event
-
-    def _note(self, event: OperationAccepted) -> None:
-        found = self._log.operation(event.operation)
-        assert found is not None, "an accepted operation was ordered"
-        operation = found[1]
-        payload = operation.payload
-        if isinstance(payload, BlockReveal):
-            self._reveals[operation.sender, payload.content] = operation
-        subject = getattr(payload, "record", payload)
-        job, index = getattr(subject, "job", None), getattr(subject, "index", None)
-        if job is not None and index is not None:
-            self._about[operation.sender, job, index] = operation
-            self._of_job[operation.sender, job] = operation
-
-    def operation(self, moved: Moved, account: Account) -> Operation | None:
-        """What brought a move about."""
-        if moved.operation is not None:
-            found = self._log.operation(moved.operation)
-            return None if found is None else found[1]
-        if moved.job is None:
-            return None
-        if moved.place is not None:
-            return self._about.get((account, moved.job, moved.place))
-        header = self._jobs[moved.job].header
-        reveal = self._reveals.get((account, header.content))
-        is_gain = moved.target.owner == account
-        return self._of_job.get((account, moved.job)) if reveal is None and is_gain else reveal
-
-    def number(self, job: JobId | None) -> int | None:
-        """Number of a job."""
-        return None if job is None else self._jobs[job].number
+def _moves(log: PublicLog, behind: Behind) -> Iterator[tuple[LogStep, Moved]]:
+    """All moves in order; what was accepted before the last one is known."""
+    for step in log.steps:
+        behind.begin(step.operations, step.events)
+        for event in step.events:
+            behind.take(event)
+            if isinstance(event, Moved):
+                yield step, event
 
 
 # --- telling ---

@@ -51,6 +51,7 @@ from protocol.types import (
     BasisPoints,
     Count,
     Milliseconds,
+    NetworkId,
     Slot,
     Tick,
 )
@@ -184,6 +185,25 @@ class Observers:
             observe(event)
 
 
+class Service:
+    """What shows a node to people; this one shows nothing.
+
+    :ivar observers: told of what the node does.
+    :ivar agents: act for the node beside its others.
+    """
+
+    observers: tuple[Callable[[NodeEvent], None], ...] = ()
+    agents: tuple[Agent, ...] = ()
+
+    @asynccontextmanager
+    async def run(
+        self, node: Node, host: LibP2PNetwork, tell: Callable[..., None]
+    ) -> AsyncIterator[None]:
+        """Show the node until the block is left; ``tell`` is the event log's ``stage``."""
+        del node, host, tell
+        yield
+
+
 @dataclass(frozen=True, slots=True)
 class Running:
     """A node that runs, for those that accompany it."""
@@ -307,6 +327,7 @@ async def _run_node(start: _Start) -> None:
     # 4. observers
     agents = make_agents(configuration, identity, genesis, backend)
     cheats = Cheats(configuration.cheats, events.cheat)
+    service = make_service(configuration, folder, identity, network, clock)
     with (
         # 5. store
         Store(folder / "store.sqlite", network) as store,
@@ -323,14 +344,14 @@ async def _run_node(start: _Start) -> None:
                 backend=backend,
                 genesis_state=genesis_state,
                 clock=clock,
-                agents=agents,
+                agents=(*agents, *service.agents),
                 workshop=workshop,
                 offload=in_thread,
-                observer=Observers((events.observe, companion.observe)),
+                observer=Observers((events.observe, companion.observe, *service.observers)),
             )
             node = Node(cheats.corrupt(parts))
             # 7. run
-            async with host.run(), cheats.running():
+            async with host.run(), cheats.running(), service.run(node, host, events.stage):
                 with start.stopping:
                     async with trio.open_nursery() as nursery:
                         running = Running(configuration, node, host, greeter)
@@ -455,6 +476,21 @@ def _proving_agents(
         Count(own.bid_blocks_max),
     )
     return ProverAgent(ProverSettings(cost, backs_up=backs_up), backend), BidderAgent(offers)
+
+
+def make_service(
+    configuration: NodeConfiguration,
+    folder: Path,
+    identity: Identity,
+    network: NetworkId,
+    clock: Clock,
+) -> Service:
+    """What answers over HTTP, where the configuration asks for it."""
+    if configuration.api is None:
+        return Service()
+    from scripts.service.service import HttpService
+
+    return HttpService(configuration, folder, identity, network, clock)
 
 
 def traffic_keys(seed: str, count: int) -> tuple[bytes, ...]:

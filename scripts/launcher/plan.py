@@ -39,6 +39,7 @@ from protocol.sequencing.fernet import Fernet
 from protocol.signing import digest, public_key
 from protocol.types import Amount, BasisPoints, Count, Milliseconds, Stake, Tick
 from scripts.configuration import (
+    ApiConfiguration,
     ConfigurationError,
     NodeConfiguration,
     ProverConfiguration,
@@ -211,7 +212,9 @@ def _rule_files(wish: Wish) -> tuple[Path, ...]:
 
 def _member(wish: Wish, name: str, validator: int | None) -> Member:
     secret = digest(b"provnet/testnet-secret/1", wish.seed.encode(), name.encode())
-    configuration = NodeConfiguration(name=name, genesis="../../genesis.toml")
+    configuration = NodeConfiguration(
+        name=name, genesis="../../genesis.toml", api=ApiConfiguration()
+    )
     is_sequencer = validator is not None and validator < SEQUENCERS
     if is_sequencer:
         sequencer = SequencerConfiguration(

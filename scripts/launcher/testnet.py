@@ -160,6 +160,8 @@ async def _start(run: _Run) -> None:
             stage = run.states[first.name].stage
             sentence = f"waiting for {first.name} to listen; it is at: {stage}"
             run.say(run.narrator.line(_now_ms(), sentence))
+    url = run.states[first.name].url
+    run.say(run.narrator.line(_now_ms(), f"{first.name} shows the network at {url}"))
     bootstrap = tuple(run.states[first.name].addresses)
     _write_join(run, bootstrap)
     for member in others:

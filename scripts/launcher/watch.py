@@ -66,6 +66,7 @@ class NodeState:
     :ivar height: its final height.
     :ivar settled: jobs that it saw settled.
     :ivar peers: how many peers it is connected to.
+    :ivar url: where it shows itself to a browser; empty before.
     """
 
     name: str
@@ -74,6 +75,7 @@ class NodeState:
     settled: int = 0
     peers: int = 0
     addresses: list[str] = field(default_factory=list)
+    url: str = ""
 
     def take(self, record: dict[str, Any]) -> None:
         """Note a record of this node."""
@@ -93,6 +95,7 @@ class NodeState:
             self.peers = len(record["peers"])
         if "addresses" in record:
             self.addresses = record["addresses"]
+        self.url = record.get("url", self.url)
 
     def waits_for(self, others: int) -> str | None:
         """What the node waits for before the first block, None when for nothing of its own."""

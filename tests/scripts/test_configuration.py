@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from scripts.configuration import (
+    ApiConfiguration,
     ConfigurationError,
     NodeConfiguration,
     ProverConfiguration,
@@ -25,6 +26,7 @@ WHOLE = NodeConfiguration(
     prover=ProverConfiguration(workers=2),
     sequencer=SequencerConfiguration(leaf_count=8),
     traffic=TrafficConfiguration(seed='quoted "seed"'),
+    api=ApiConfiguration(names=("node.example",)),
 )
 
 

@@ -1,0 +1,365 @@
+"""Answers to requests, made from the node's final state and the story of its log.
+
+Rules. An answer is made at once, on the node's loop, from what is in memory: it neither waits nor
+changes anything but what the request submits. Lists are cut at a limit and say what they left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from p2p.limits import Size
+from p2p.registry import Statistics as NetworkStatistics
+from protocol.errors import Reason
+from protocol.ledger import PocketKind, balance, log_stake, prover_stake, sequencer_stake
+from protocol.machine import EVIDENCE, Machine
+from protocol.messages import Operation, Payload, operation_hash
+from protocol.params import RuleChoice
+from protocol.ports import Clock, RollupState
+from protocol.replica import Replica
+from protocol.rollup import FEE_MAX
+from protocol.types import Account, Count, JobId, Nonce, Slot, Stake, Tick
+from scripts.service.desk import Desk
+from scripts.service.story import ACCOUNT_POCKETS, Story
+from scripts.service.values import (
+    AccountLedger,
+    Accounts,
+    AccountState,
+    Fault,
+    Jobs,
+    LogBlocks,
+    NetworkState,
+    Peer,
+    Peers,
+    PendingOperation,
+    PendingOperations,
+    Queued,
+    Refusal,
+    RuleName,
+    TransferOrder,
+    Tree,
+    Validators,
+    ValidatorState,
+    fault,
+)
+
+OWN: Final = "own"
+"""Stands for the node's own account in a path."""
+
+
+class View(Protocol):
+    """What the service needs of a node; it changes nothing there."""
+
+    @property
+    def account(self) -> Account:
+        """The account of the node."""
+
+    @property
+    def machine(self) -> Machine:
+        """The final state."""
+
+    @property
+    def replica(self) -> Replica:
+        """The replica."""
+
+    def state_after(self, job: JobId) -> RollupState | None:
+        """The rollup's state after a job."""
+
+    def sizes(self) -> dict[str, Size]:
+        """Entries of what is kept in memory, by name."""
+
+
+class Connections(Protocol):
+    """What the service needs of the node's network."""
+
+    def peers(self) -> tuple[Account, ...]:
+        """Connected peers."""
+
+    def sizes(self) -> dict[str, Size]:
+        """Entries of what is kept in memory, by name."""
+
+    def statistics(self) -> NetworkStatistics:
+        """Counts since the start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Everything that answers are made from.
+
+    :ivar name: what the node's configuration calls it.
+    """
+
+    name: str
+    node: View
+    network: Connections
+    story: Story
+    desk: Desk
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request, checked and read.
+
+    :ivar path: the parts of the path that vary.
+    :ivar limit: most rows wanted.
+    :ivar body: the value that the body is, where there is one.
+    """
+
+    path: Mapping[str, str]
+    limit: int
+    body: Any = None
+
+
+class Unanswered(Exception):
+    """A request is refused with an HTTP status.
+
+    :ivar fault: what is told.
+    """
+
+    def __init__(self, status: int, fault: Fault) -> None:
+        super().__init__(fault.sentence)
+        self.status = status
+        self.fault = fault
+
+
+def refuse(status: int, reason: Reason | Refusal, hint: str, detail: str = "") -> Unanswered:
+    """The exception that refuses a request."""
+    return Unanswered(status, fault(reason, hint, detail))
+
+
+# --- the network ---
+
+
+def state(source: Source, _asked: Asked) -> NetworkState:
+    """The node and its network now."""
+    machine, story, now_ms = source.node.machine, source.story, source.clock.now_ms()
+    genesis, replica = machine.genesis, source.node.replica
+    parameters, last = genesis.network, story.blocks[-1] if story.blocks else None
+    slot = last.slot if last is not None else Slot(0)
+    began_ms = parameters.genesis_time_ms + slot * parameters.slot_ms
+    return NetworkState(
+        node=source.name,
+        account=source.node.account,
+        network=machine.network,
+        name=parameters.name,
+        backend=parameters.backend,
+        sequencing=_rule(genesis.sequencing),
+        proving=_rule(genesis.proving),
+        genesis_time_ms=parameters.genesis_time_ms,
+        slot_ms=parameters.slot_ms,
+        epoch_ticks=parameters.epoch_ticks,
+        tick=machine.tick,
+        slot=slot,
+        slot_now=replica.slot,
+        epoch=machine.epoch(Tick(max(1, machine.tick))),
+        digest=machine.digest,
+        block_age_ms=None if last is None else max(0, now_ms - began_ms),
+        halted=replica.halted,
+        peers=Count(len(source.network.peers())),
+        jobs_opened=story.jobs_opened,
+        jobs_settled=story.jobs_settled,
+        jobs_void=story.jobs_void,
+        jobs_open=len(machine.jobs),
+        supply=machine.ledger.supply,
+        pending_operations=len(replica.pending()),
+    )
+
+
+def _rule(choice: RuleChoice) -> RuleName:
+    return RuleName(choice.name, tuple(f"{one.name}={one.value}" for one in choice.settings))
+
+
+def blocks(source: Source, asked: Asked) -> LogBlocks:
+    """The last final log blocks."""
+    newest = reversed(source.story.blocks)
+    return LogBlocks(tuple(one for one, _ in zip(newest, range(asked.limit), strict=False)))
+
+
+def peers(source: Source, _asked: Asked) -> Peers:
+    """Whom the node is connected to."""
+    names = _names(source)
+    return Peers(tuple(Peer(one, names.get(one)) for one in source.network.peers()))
+
+
+def validators(source: Source, _asked: Asked) -> Validators:
+    """Who orders the log."""
+    machine, names = source.node.machine, _names(source)
+    rows = [
+        (Account(pocket.owner), Stake(amount))
+        for pocket, amount in machine.ledger.pockets().items()
+        if pocket.kind is PocketKind.LOG_STAKE
+        and source.node.replica.is_validator(Account(pocket.owner))
+    ]
+    seen = tuple(source.story.blocks)
+    return Validators(
+        tick=machine.tick,
+        stake=Stake(sum(stake for _, stake in rows)),
+        blocks=len(seen),
+        validators=tuple(
+            ValidatorState(
+                account,
+                names.get(account),
+                stake,
+                sum(1 for block in seen if block.proposer == account),
+            )
+            for account, stake in sorted(rows, key=lambda row: (-row[1], row[0]))
+        ),
+    )
+
+
+def _names(source: Source) -> dict[Account, str]:
+    return {one.account: one.name for one in source.node.machine.genesis.accounts}
+
+
+# --- jobs ---
+
+
+def jobs(source: Source, asked: Asked) -> Jobs:
+    """The last jobs."""
+    return Jobs(source.node.machine.tick, source.story.jobs()[: asked.limit])
+
+
+def tree(source: Source, asked: Asked) -> Tree:
+    """The proof tree of a job, by its digits or its number."""
+    wanted = asked.path["job"]
+    for one in source.story.jobs():
+        if wanted in (one.job.hex(), str(one.number)):
+            found = source.story.tree(one.job)
+            assert found is not None, "it was listed"
+            return Tree(source.node.machine.tick, *found)
+    raise refuse(404, Refusal.UNKNOWN_JOB, "GET /v1/jobs lists those that are remembered")
+
+
+# --- accounts ---
+
+
+def accounts(source: Source, asked: Asked) -> Accounts:
+    """Accounts by stake and money."""
+    ledger, names = source.node.machine.ledger, _names(source)
+    held: dict[Account, int] = dict.fromkeys((*names, *source.story.accounts()), 0)
+    for pocket, amount in ledger.pockets().items():
+        if pocket.kind in ACCOUNT_POCKETS:
+            owner = Account(pocket.owner)
+            held[owner] = held.get(owner, 0) + amount
+    ranked = sorted(held, key=lambda account: (-held[account], account))
+    shown = tuple(_account_state(source, names, one) for one in ranked[: asked.limit])
+    return Accounts(source.node.machine.tick, shown, len(ranked) - len(shown))
+
+
+def account(source: Source, asked: Asked) -> AccountState:
+    """One account."""
+    return _account_state(source, _names(source), _find(source, asked))
+
+
+def _find(source: Source, asked: Asked) -> Account:
+    """The account of a path: its digits, its name in the genesis, or the node's own."""
+    wanted, names = asked.path["account"], _names(source)
+    if wanted == OWN:
+        return source.node.account
+    known = {**dict.fromkeys(names), **dict.fromkeys(source.story.accounts())}
+    pockets = source.node.machine.ledger.pockets()
+    known |= {Account(one.owner): None for one in pockets if one.kind in ACCOUNT_POCKETS}
+    known[source.node.account] = None
+    for one in known:
+        if wanted in (one.hex(), names.get(one)):
+            return one
+    raise refuse(404, Refusal.UNKNOWN_ACCOUNT, "GET /v1/accounts lists those that are known")
+
+
+def _account_state(source: Source, names: dict[Account, str], one: Account) -> AccountState:
+    ledger, story = source.node.machine.ledger, source.story
+    rollup = _rollup_state(source)
+    inside = None if rollup is None else rollup.account(one)
+    return AccountState(
+        account=one,
+        name=names.get(one),
+        is_own=one == source.node.account,
+        balance=ledger.holds(balance(one)),
+        log_stake=Stake(ledger.holds(log_stake(one))),
+        prover_stake=Stake(ledger.holds(prover_stake(one))),
+        sequencer_stake=Stake(ledger.holds(sequencer_stake(one))),
+        rollup_balance=None if inside is None else inside[0],
+        rollup_nonce=None if inside is None else inside[1],
+        income=story.income(one),
+        reliability=story.reliability(one),
+        totals=story.totals(one),
+    )
+
+
+def _rollup_state(source: Source) -> RollupState | None:
+    return source.node.state_after(source.node.machine.settled_head)
+
+
+def ledger(source: Source, asked: Asked) -> AccountLedger:
+    """Gains and losses of an account with the operations behind them."""
+    one = _find(source, asked)
+    entries, left_out = source.story.entries(one, asked.limit)
+    tick = source.node.machine.tick
+    return AccountLedger(tick, one, source.story.totals(one), entries, left_out)
+
+
+# --- operations ---
+
+
+def pending(source: Source, asked: Asked) -> PendingOperations:
+    """What waits here to be ordered."""
+    waiting = source.node.replica.pending()
+    shown = tuple(
+        PendingOperation(
+            operation_hash(one.operation),
+            type(one.operation.payload).__name__,
+            one.operation.sender,
+            one.operation.valid_until,
+        )
+        for one in waiting[: asked.limit]
+    )
+    return PendingOperations(shown, len(waiting) - len(shown))
+
+
+def submit(source: Source, asked: Asked) -> Queued:
+    """Have a payload signed with the node's keys and ordered."""
+    payload: Payload = asked.body
+    machine = source.node.machine
+    handled = (*EVIDENCE, *machine.sequencing.handles, *machine.proving.handles)
+    if not isinstance(payload, handled):
+        kinds = ", ".join(sorted({one.__name__ for one in handled}))
+        raise refuse(409, Reason.UNHANDLED_KIND, f"this network's rules handle {kinds}")
+    until = Tick(machine.tick + machine.genesis.network.epoch_ticks)
+    operation = Operation(source.node.account, Nonce(0), until, payload)
+    objection = machine.objection(operation, Tick(machine.tick + 1))
+    if objection is not None:
+        raise refuse(409, objection, "GET /v1/accounts/own shows what the account holds")
+    _require_room(source)
+    source.desk.submit(payload)
+    return Queued(None, "/v1/operations/pending")
+
+
+def transfer(source: Source, asked: Asked) -> Queued:
+    """Send money inside the rollup from the node's account."""
+    order: TransferOrder = asked.body
+    rollup = _rollup_state(source)
+    if rollup is None:
+        raise refuse(503, Refusal.NO_ROLLUP_STATE, "wait until the node has fetched the blocks")
+    nonce = source.desk.next_nonce(rollup)
+    found = rollup.account(source.node.account)
+    if nonce is None or found is None:
+        hint = "have somebody send money to the account inside the rollup first"
+        raise refuse(409, Refusal.NO_ROLLUP_ACCOUNT, hint)
+    if order.fee > FEE_MAX:
+        raise refuse(409, Reason.FEE_TOO_HIGH, f"offer at most {FEE_MAX}")
+    if order.amount + order.fee > found[0]:
+        raise refuse(409, Reason.CANNOT_PAY, f"the account holds {found[0]} inside the rollup")
+    if order.nonce is not None and order.nonce < found[1]:
+        raise refuse(409, Reason.STALE_NONCE, f"leave the nonce out, or give {nonce}")
+    _require_room(source)
+    chosen = nonce if order.nonce is None else order.nonce
+    source.desk.transfer(order, chosen)
+    return Queued(chosen, f"/v1/accounts/{OWN}")
+
+
+def _require_room(source: Source) -> None:
+    if source.desk.is_full:
+        raise refuse(429, Refusal.QUEUE_FULL, "wait for a slot, and try again")

@@ -1,0 +1,154 @@
+"""Every path of the service, declared once: the application serves from here, and the OpenAPI
+document is written from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+from protocol.messages import Payload
+from scripts.service import answers
+from scripts.service.answers import Asked, Source
+from scripts.service.values import (
+    AccountLedger,
+    Accounts,
+    AccountState,
+    Jobs,
+    LogBlocks,
+    NetworkState,
+    Peers,
+    PendingOperations,
+    Queued,
+    TransferOrder,
+    Tree,
+    Validators,
+)
+
+LIMIT_DEFAULT: Final = 50
+"""Rows of a list when no limit is asked for."""
+
+LIMIT_MAX: Final = 500
+"""Most rows of a list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A part of a path that varies."""
+
+    name: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class JsonRoute:
+    """A path that answers with JSON.
+
+    :ivar name: unique; the operation's id in the OpenAPI document.
+    :ivar answer: makes the answer; its docstring is what the document says of the path.
+    :ivar gives: type of the answer.
+    :ivar takes: type of the body; None where there is none.
+    :ivar is_list: whether it takes ``limit``.
+    :ivar needs_token: whether it acts in the node's name.
+    :ivar refusals: statuses with which it refuses what is well formed.
+    """
+
+    name: str
+    path: str
+    answer: Callable[[Source, Asked], Any]
+    gives: type
+    method: str = "GET"
+    status: int = 200
+    parameters: tuple[Parameter, ...] = ()
+    takes: Any = None
+    is_list: bool = False
+    needs_token: bool = False
+    refusals: tuple[int, ...] = ()
+
+
+class Medium(Enum):
+    """What the other paths answer with."""
+
+    EVENTS = "text/event-stream"
+    METRICS = "text/plain"
+    DOCUMENT = "application/json"
+    PAGE = "text/html"
+
+
+@dataclass(frozen=True, slots=True)
+class OtherRoute:
+    """A path that answers with something else.
+
+    :ivar sentence: what the OpenAPI document says of it.
+    """
+
+    name: str
+    path: str
+    medium: Medium
+    sentence: str
+
+
+_JOB: Final = Parameter("job", "the job's digits, or its number")
+_ACCOUNT: Final = Parameter("account", "digits, a name of the genesis, or own")
+
+JSON_ROUTES: Final = (
+    JsonRoute("state", "/v1/state", answers.state, NetworkState),
+    JsonRoute("blocks", "/v1/blocks", answers.blocks, LogBlocks, is_list=True),
+    JsonRoute("jobs", "/v1/jobs", answers.jobs, Jobs, is_list=True),
+    JsonRoute(
+        "tree", "/v1/jobs/{job}/tree", answers.tree, Tree, parameters=(_JOB,), refusals=(404,)
+    ),
+    JsonRoute("accounts", "/v1/accounts", answers.accounts, Accounts, is_list=True),
+    JsonRoute(
+        "account",
+        "/v1/accounts/{account}",
+        answers.account,
+        AccountState,
+        parameters=(_ACCOUNT,),
+        refusals=(404,),
+    ),
+    JsonRoute(
+        "ledger",
+        "/v1/accounts/{account}/ledger",
+        answers.ledger,
+        AccountLedger,
+        parameters=(_ACCOUNT,),
+        is_list=True,
+        refusals=(404,),
+    ),
+    JsonRoute("peers", "/v1/peers", answers.peers, Peers),
+    JsonRoute("validators", "/v1/validators", answers.validators, Validators),
+    JsonRoute(
+        "pending", "/v1/operations/pending", answers.pending, PendingOperations, is_list=True
+    ),
+    JsonRoute(
+        "submit",
+        "/v1/operations",
+        answers.submit,
+        Queued,
+        method="POST",
+        status=202,
+        takes=Payload,
+        needs_token=True,
+        refusals=(409, 429),
+    ),
+    JsonRoute(
+        "transfer",
+        "/v1/transfers",
+        answers.transfer,
+        Queued,
+        method="POST",
+        status=202,
+        takes=TransferOrder,
+        needs_token=True,
+        refusals=(409, 429, 503),
+    ),
+)
+"""Paths that answer with JSON."""
+
+OTHER_ROUTES: Final = (
+    OtherRoute("document", "/v1/openapi.json", Medium.DOCUMENT, "This document."),
+)
+"""All other paths."""

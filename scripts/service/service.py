@@ -1,0 +1,79 @@
+"""Puts the service of one node together."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from p2p.host import LibP2PNetwork
+from p2p.node import Node
+from protocol.ordering.validators import Identity
+from protocol.ports import Clock
+from protocol.types import NetworkId
+from scripts.configuration import ConfigurationError, NodeConfiguration
+from scripts.node import Service
+from scripts.service.answers import Source
+from scripts.service.application import make_application
+from scripts.service.desk import Desk
+from scripts.service.server import Server
+from scripts.service.story import Story
+from scripts.service.token import TOKEN_FILE, load_token
+
+URL_FILE: Final = "api-url"
+"""Name of the file, in the node's folder, that holds where the service is found."""
+
+log = logging.getLogger("provnet.service")
+
+
+class HttpService(Service):
+    """Answers over HTTP for one node.
+
+    :raises ConfigurationError: when the node's token cannot be used.
+    """
+
+    def __init__(
+        self,
+        configuration: NodeConfiguration,
+        folder: Path,
+        identity: Identity,
+        network: NetworkId,
+        clock: Clock,
+    ) -> None:
+        assert configuration.api is not None, "a node without [api] has no service"
+        self._configuration = configuration.api
+        self._name = configuration.name
+        self._folder = folder
+        self._clock = clock
+        self._token = load_token(folder / TOKEN_FILE)
+        self._story = Story(clock)
+        self._desk = Desk(identity, network)
+        self.observers = (self._story.observe,)
+        self.agents = (self._desk,)
+
+    @asynccontextmanager
+    async def run(
+        self, node: Node, host: LibP2PNetwork, tell: Callable[..., None]
+    ) -> AsyncIterator[None]:
+        """Serve until the block is left, and leave the address in the node's folder.
+
+        :raises ConfigurationError: when the address cannot be listened on.
+        """
+        own = self._configuration
+        source = Source(self._name, node, host, self._story, self._desk, self._clock)
+        application = make_application(source, self._token, (own.host, *own.names), {})
+        server = Server(application, own.host, own.port)
+        try:
+            await server.listen()
+        except OSError as failure:
+            raise ConfigurationError(
+                f"the API cannot listen on {own.host}, port {own.port}: {failure.strerror}",
+                "give [api] another host or port, or port 0 to let the system choose",
+            ) from None
+        async with server.run():
+            (self._folder / URL_FILE).write_text(server.url + "\n")
+            log.info("serving on %s", server.url)
+            tell("serving", url=server.url)
+            yield
