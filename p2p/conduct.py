@@ -29,6 +29,9 @@ class Conduct:
     def __init__(self) -> None:
         self._records: dict[Account, _Record] = {}
 
+    def __len__(self) -> int:
+        return len(self._records)
+
     def penalise(self, account: Account, points: float = limits.PENALTY_POINTS) -> bool:
         """Add points; says whether this bans the account. A banned account's points do not
         count.

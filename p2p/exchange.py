@@ -85,6 +85,11 @@ class Exchange:
         for name in registry.answers:
             host.set_stream_handler(wire_protocol(network_id, name), self._handler(name))
 
+    @property
+    def bytes_in_flight(self) -> int:
+        """Bytes of requests and answers held while they are served."""
+        return self._bytes_in_flight
+
     def accounts(self) -> list[Account]:
         """Peers that asked something."""
         return list(self._uses)

@@ -101,6 +101,8 @@ def close_unused_doors(host: Any) -> None:
 
     swarm = host.get_network()
     swarm.auto_connector.maybe_connect = nothing
+    # it keeps everybody who ever left, and would forget them only when it dials
+    swarm.auto_connector.record_disconnect = lambda peer_id: None
     # Its global counts let one peer use up everybody's streams, and leak; ours are per peer.
     swarm.set_resource_manager(None)
 
@@ -172,6 +174,11 @@ class StreamGuard:
         swarm = host.get_network()
         self._handle = swarm.common_stream_handler
         swarm.set_stream_handler(self._guarded)
+
+    @property
+    def open(self) -> int:
+        """Streams that peers have open to us."""
+        return sum(self._open.values())
 
     def accounts(self) -> list[Account]:
         """Peers that opened streams."""

@@ -45,6 +45,7 @@ from p2p.exchange import Exchange
 from p2p.failures import Failure
 from p2p.gossip import GuardedPubsub
 from p2p.identity import account_of, peer_id_of
+from p2p.liveness import PING_REQUEST, Liveness, answer_ping
 from p2p.peers import ADDRESSES_REQUEST, Address, AddressBook, Keeper, every
 from p2p.rates import TokenBucket
 from p2p.registry import Observer, Registry, Statistics, checked_payload, log, ungrouped
@@ -97,7 +98,7 @@ class LibP2PNetwork:
 
     def serve(self, name: str, answer: Answer) -> None:
         """As in the port. Raises RuntimeError while running, ValueError for a bad or used name."""
-        if name == ADDRESSES_REQUEST:
+        if name in (ADDRESSES_REQUEST, PING_REQUEST):
             raise ValueError(f"requests named {name} are the network's own")
         self._registry.serve(name, answer)
 
@@ -162,6 +163,16 @@ class LibP2PNetwork:
             "seen_gossip": limits.Size(
                 self._pubsub.seen_messages.length(), limits.SEEN_MESSAGES_MAX
             ),
+            "streams": limits.Size(
+                self._streams.open, limits.CONNECTIONS_MAX * limits.STREAMS_PER_PEER_MAX
+            ),
+            "bytes_in_flight": limits.Size(
+                self._exchange.bytes_in_flight, limits.EXCHANGE_BYTES_IN_FLIGHT_MAX
+            ),
+            "peers_remembered": limits.Size(
+                sum(len(memory.accounts()) for memory in self._memories())
+            ),
+            "misconduct": limits.Size(len(self._conduct), limits.CONDUCT_ACCOUNTS_MAX),
         }
 
     async def wait_for_peers(self, count: int) -> None:
@@ -189,6 +200,7 @@ class LibP2PNetwork:
             stack.callback(self._nursery.cancel_scope.cancel)
             self._nursery.start_soon(self._keeper.run)
             self._nursery.start_soon(self._pubsub.keep_announcing)
+            self._nursery.start_soon(self._liveness.run)
             self._nursery.start_soon(every, limits.TIDY_S, self._tidy)
             yield
 
@@ -212,12 +224,14 @@ class LibP2PNetwork:
             discover=self._discover,
             entropy=random.SystemRandom(),
         )
+        self._registry.answers[PING_REQUEST] = answer_ping
         if self._discover:
             self._registry.answers[ADDRESSES_REQUEST] = self._keeper.answer
         self._pubsub = GuardedPubsub(
             self._host, self._network_id, self._registry, self._penalise, self._note_changes
         )
         self._exchange = Exchange(self._host, self._network_id, self._registry)
+        self._liveness = Liveness(self.peers, self._exchange.request, self._close_dead)
 
     @asynccontextmanager
     async def _listening(self) -> AsyncIterator[None]:
@@ -298,11 +312,15 @@ class LibP2PNetwork:
     def _tidy(self) -> None:
         live = self._live() | {self._account}
         known = live | set(self._book.accounts())
-        for memory in (self._streams, self._exchange, self._pubsub):
+        for memory in self._memories():
             for account in memory.accounts():
                 if account not in live:
                     memory.forget(account)
         guards.forget_strangers(self._host, lambda peer_id: account_or_none(peer_id) in known)
+
+    def _memories(self) -> tuple[guards.StreamGuard, Exchange, GuardedPubsub, Liveness]:
+        """Everything that remembers peers while they are connected."""
+        return self._streams, self._exchange, self._pubsub, self._liveness
 
     # faults
 
@@ -315,6 +333,11 @@ class LibP2PNetwork:
             self._registry.statistics.bans += 1
             self._registry.notify("banned", account, reason)
             self._nursery.start_soon(self._disconnect, account)
+
+    async def _close_dead(self, account: Account) -> None:
+        self._registry.statistics.peers_silent += 1
+        self._registry.notify("silent", account, "")
+        await self._disconnect(account)
 
     async def _disconnect(self, account: Account) -> None:
         try:

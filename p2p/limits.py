@@ -215,6 +215,15 @@ UNREAD_BYTES_MAX: Final = 24 * MIB
 STREAM_RESET_S: Final = 1.0
 """Seconds to tell the other side that a stream is over."""
 
+PING_S: Final = 15.0
+"""Seconds between pings of every peer. The library's own have no consequence."""
+
+PING_TIMEOUT_S: Final = 10.0
+"""Seconds for the answer to a ping: a machine whose provers take all cores has taken five."""
+
+PING_MISSES_MAX: Final = 3
+"""Pings missed one after another until a peer is taken for dead and closed: 45 to 60 s."""
+
 TIDY_S: Final = 5.0
 """Seconds between clean-ups of what is remembered of peers that are gone."""
 

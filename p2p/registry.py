@@ -24,9 +24,9 @@ log = logging.getLogger("provnet.p2p")
 class NetworkEvent:
     """Something an operator may want to see.
 
-    ``kind`` is one of ``connected``, ``disconnected``, ``penalised``, ``banned``, ``busy``
-    (it asked for more than a limit allows), ``judge-failed``, ``answer-failed``; ``detail`` is for
-    a person.
+    ``kind`` is one of ``connected``, ``disconnected``, ``silent`` (it missed pings and is closed),
+    ``penalised``, ``banned``, ``busy`` (it asked for more than a limit allows), ``judge-failed``,
+    ``answer-failed``; ``detail`` is for a person.
     """
 
     kind: str
@@ -68,6 +68,8 @@ class Statistics:
     streams_failed: int = 0
     """Streams that ended in an error of the library or of the peer."""
     connections_refused: int = 0
+    peers_silent: int = 0
+    """Peers closed because they missed pings."""
     penalties: int = 0
     bans: int = 0
 
