@@ -254,6 +254,7 @@ class GuardedPubsub(Pubsub):
         self._penalise = penalise
         self._changed = changed
         self._readers: dict[ID, trio.CancelScope] = {}
+        self._greeted: set[ID] = set()
         self._rates: dict[Account, tuple[TokenBucket, TokenBucket]] = {}
 
     def accounts(self) -> list[Account]:
@@ -409,7 +410,15 @@ class GuardedPubsub(Pubsub):
         )
 
     async def _handle_new_peer(self, peer_id: ID) -> None:
-        await super()._handle_new_peer(peer_id)
+        # Two at a time, and the library opens two streams and forgets one, with the task that waits
+        # to write to it.
+        if peer_id in self._greeted:
+            return
+        self._greeted.add(peer_id)
+        try:
+            await super()._handle_new_peer(peer_id)
+        finally:
+            self._greeted.discard(peer_id)
         # its subscriptions may have come before our stream: the library then waits a heartbeat
         for topic in [name for name, peers in self.peer_topics.items() if peer_id in peers]:
             await self.mesh.on_peer_subscribed(peer_id, topic)

@@ -320,6 +320,8 @@ class Node:
             "pending_operations": Size(len(self._replica.pending()), PENDING_MAX),
             "seen_messages": self._judges.seen,
             "refusals": Size(len(self.refusals)),
+            "checks": Size(self._checks.borrowed_tokens, CHECKS_MAX),
+            "checks_waiting": Size(self._checks.statistics().tasks_waiting, PENDING_MAX),
             "running_proofs": Size(len(self._running)),
             "open_jobs": Size(len(self.machine.jobs)),
             "pockets": Size(len(self.machine.ledger.pockets())),

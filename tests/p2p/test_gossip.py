@@ -7,18 +7,22 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from hypothesis import given, strategies as st
+from libp2p.peer.id import ID
 from libp2p.pubsub.pb import rpc_pb2
+from libp2p.pubsub.pubsub import Pubsub
 from trio.testing import MockClock
 
 from p2p import limits
 from p2p.framing import ByteReader, Ended, Malformed
 from p2p.gossip import parsed
 from p2p.gossip_cache import SeenMessages
+from p2p.identity import peer_id_of
 from p2p.rates import TokenBucket
 from protocol.ports import Topic
 from tests.attacks.hostile import GOSSIP, attacker, framed
-from tests.p2p.worlds import LibP2PWorld, join_all
+from tests.p2p.worlds import LibP2PWorld, account_of_name, join_all
 
 
 @given(st.binary(max_size=400))
@@ -160,5 +164,31 @@ def test_a_peer_gets_a_recent_message_again_when_it_asks() -> None:
                 await stream.write(framed(rpc.SerializeToString()))
                 await wait_for(2)
         assert [message.data for message in received] == [b"once more"] * 2
+
+    world.run(body)
+
+
+def test_a_peer_is_greeted_once_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = LibP2PWorld()
+    greeted: list[ID] = []
+    go_on = trio.Event()
+
+    async def greet(pubsub: Pubsub, peer_id: ID) -> None:
+        greeted.append(peer_id)
+        await go_on.wait()
+
+    async def body() -> None:
+        node = world.node("a")
+        peer = ID(peer_id_of(account_of_name("b")))
+        async with world.running([node]):
+            monkeypatch.setattr(Pubsub, "_handle_new_peer", greet)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(node._pubsub._handle_new_peer, peer)
+                nursery.start_soon(node._pubsub._handle_new_peer, peer)
+                await trio.testing.wait_all_tasks_blocked()
+                assert greeted == [peer]
+                go_on.set()
+            await node._pubsub._handle_new_peer(peer)
+            assert greeted == [peer] * 2
 
     world.run(body)
