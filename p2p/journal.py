@@ -33,7 +33,7 @@ from types import TracebackType
 from typing import BinaryIO, Final, Self, TypeAlias
 from zlib import crc32
 
-from p2p.store import StoreError
+from p2p.store import Reached, StoreError, pass_by
 from protocol.happenings import Happening
 from protocol.types import Account, NetworkId, Slot
 
@@ -75,11 +75,13 @@ class Journal:
     An end that was cut short is removed first, so that what follows can be read.
 
     :param path: the file.
+    :param reached: told before and after each record is written, as of the store's points.
     :raises StoreError: when the file cannot be written, is no journal, or is damaged.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, reached: Reached = pass_by) -> None:
         self._path = path
+        self._reached = reached
         found = JournalRecords(path)
         if path.exists():
             for _ in found:
@@ -119,7 +121,9 @@ class Journal:
         if len(payload) > RECORD_BYTES_MAX:
             raise ValueError(f"a record has at most {RECORD_BYTES_MAX} bytes, not {len(payload)}")
         summed = _SUMMED.pack(len(payload), crc32(payload))
+        self._reached("append: begun")
         self._write(_HEADER.pack(len(payload), crc32(payload), crc32(summed)) + payload)
+        self._reached("append: written")
 
     def _write(self, whole: bytes) -> None:
         try:

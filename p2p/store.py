@@ -14,6 +14,9 @@ Rules.
   what was stored as it was.
 * One process owns the file: it is locked while the store is open, because two nodes on one store
   could each send what the other does not know of. To look inside, stop the node or copy the files.
+* Each write has named points, of which whoever opened the store may be told (:data:`Reached`):
+  begun (nothing is written), written (nothing is durable), committed (all is); within a group each
+  write has one, grouped. A test ends the process there.
 * A store is created beside its path and linked into place when complete, so a file that exists and
   is empty has lost something and is refused.
 
@@ -28,13 +31,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeAlias
 from urllib.parse import quote
 
 from protocol.types import NetworkId
@@ -90,6 +93,14 @@ _TROUBLES: Final = {
 }
 
 
+Reached: TypeAlias = Callable[[str], None]
+"""Told of a point by its name, as in ``put_body: written``, before anything else happens."""
+
+
+def pass_by(_point: str) -> None:
+    """A point is nothing to stop at."""
+
+
 class StoreError(Exception):
     """The world kept a file of the node from being used.
 
@@ -124,10 +135,12 @@ class Store:
 
     :param path: the file; SQLite keeps ``-wal`` beside it, and both belong together.
     :param network: whose log this is; a file of another network is refused.
+    :param reached: told of each point of a write.
     """
 
-    def __init__(self, path: Path, network: NetworkId) -> None:
+    def __init__(self, path: Path, network: NetworkId, reached: Reached = pass_by) -> None:
         self._path = path
+        self._reached = reached
         self._grouping = False
         if not path.exists():
             _create(path, network)
@@ -167,7 +180,7 @@ class Store:
         """
         if self._grouping:
             raise AssertionError("transactions do not nest")
-        with self._atomic():
+        with self._atomic("transaction"):
             self._grouping = True
             try:
                 yield
@@ -183,7 +196,7 @@ class Store:
         Raises AssertionError when other bytes of this kind were recorded for this slot: to send
         both would be equivocation. The same bytes again are fine.
         """
-        with self._atomic():
+        with self._atomic("remember_own"):
             self._rows(
                 "INSERT INTO own VALUES (?, ?, ?) ON CONFLICT DO NOTHING", kind, slot, payload
             )
@@ -203,15 +216,20 @@ class Store:
 
     def put_block(self, block_hash: bytes, height: int, payload: bytes) -> None:
         """Keep a block; the first payload of a hash stays."""
-        self._rows(
-            "INSERT INTO block VALUES (?, ?, ?) ON CONFLICT DO NOTHING", block_hash, height, payload
-        )
+        with self._atomic("put_block"):
+            self._rows(
+                "INSERT INTO block VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                block_hash,
+                height,
+                payload,
+            )
 
     def put_certificate(self, block_hash: bytes, payload: bytes) -> None:
         """Keep a block's certificate, even before the block; the first of a hash stays."""
-        self._rows(
-            "INSERT INTO certificate VALUES (?, ?) ON CONFLICT DO NOTHING", block_hash, payload
-        )
+        with self._atomic("put_certificate"):
+            self._rows(
+                "INSERT INTO certificate VALUES (?, ?) ON CONFLICT DO NOTHING", block_hash, payload
+            )
 
     def block(self, block_hash: bytes) -> bytes | None:
         """The payload of a block, final or not, or None."""
@@ -223,7 +241,7 @@ class Store:
         Raises AssertionError when another block is final at this height, when it is not the next
         height, and when no such block of this height was put.
         """
-        with self._atomic():
+        with self._atomic("finalise"):
             known = self._value("SELECT hash FROM final WHERE height = ?", height)
             if known == block_hash:
                 return
@@ -269,7 +287,7 @@ class Store:
         forks = "SELECT hash FROM block WHERE height <= ? AND hash NOT IN (SELECT hash FROM final)"
         for_certificates = f"DELETE FROM certificate WHERE hash IN ({forks})"  # noqa: S608
         for_blocks = f"DELETE FROM block WHERE hash IN ({forks})"  # noqa: S608
-        with self._atomic():
+        with self._atomic("prune_forks"):
             final_height = self.final_height()
             self._rows(for_certificates, final_height)
             self._rows(for_blocks, final_height)
@@ -278,7 +296,8 @@ class Store:
 
     def put_body(self, body_hash: bytes, payload: bytes) -> None:
         """Keep bytes that travel by request; the first payload of a hash stays."""
-        self._rows("INSERT INTO body VALUES (?, ?) ON CONFLICT DO NOTHING", body_hash, payload)
+        with self._atomic("put_body"):
+            self._rows("INSERT INTO body VALUES (?, ?) ON CONFLICT DO NOTHING", body_hash, payload)
 
     def body(self, body_hash: bytes) -> bytes | None:
         """The bytes of a hash, or None."""
@@ -290,13 +309,14 @@ class Store:
 
     def forget_bodies(self, names: Iterable[bytes]) -> None:
         """Forget bytes by their hashes, all or none; what is not there stays so."""
-        with self._atomic():
+        with self._atomic("forget_bodies"):
             for name in names:
                 self._rows("DELETE FROM body WHERE hash = ?", name)
 
     def put_note(self, name: str, payload: bytes) -> None:
         """Keep a small named value; replaces the one before."""
-        self._rows("INSERT OR REPLACE INTO note VALUES (?, ?)", name, payload)
+        with self._atomic("put_note"):
+            self._rows("INSERT OR REPLACE INTO note VALUES (?, ?)", name, payload)
 
     def note(self, name: str) -> bytes | None:
         """The value of a name, or None."""
@@ -346,17 +366,21 @@ class Store:
         self._rows("COMMIT")
 
     @contextmanager
-    def _atomic(self) -> Iterator[None]:
+    def _atomic(self, name: str) -> Iterator[None]:
         """One write of several statements: its own transaction, or part of the open one."""
         if self._grouping:
             yield
+            self._reached(f"{name}: grouped")
             return
         self._rows("BEGIN IMMEDIATE")
         try:
+            self._reached(f"{name}: begun")
             yield
+            self._reached(f"{name}: written")
             self._rows("COMMIT")
         finally:
             self._connection.rollback()
+        self._reached(f"{name}: committed")
 
     def _require_whole_group(self) -> None:
         if self._grouping and not self._connection.in_transaction:

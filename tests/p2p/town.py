@@ -20,7 +20,7 @@ import trio.testing
 from p2p.journal import Journal
 from p2p.memory import LinkModel, MemoryNetwork
 from p2p.node import Node, NodeEvent, NodeParts, Worked
-from p2p.store import Store
+from p2p.store import Reached, Store, pass_by
 from protocol.events import Event
 from protocol.happenings import BlockFinal
 from protocol.params import network_id
@@ -101,8 +101,8 @@ class Resident:
         with (
             trio.CancelScope() as self._scope,
             contextlib.closing(EventLog(self.folder / EVENTS, VirtualClock())) as self.log,
-            Store(self.folder / "store.sqlite", network) as store,
-            Journal(self.folder / "journal") as journal,
+            Store(self.folder / "store.sqlite", network, town.reached) as store,
+            Journal(self.folder / "journal", town.reached) as journal,
         ):
             cheats = Cheats(self.member.configuration.cheats, self.log.cheat)
             async with self._workshop() as workshop:
@@ -167,11 +167,12 @@ class Town:
         self.genesis = self.plan.genesis
         self.backend = ModelledBackend(leaf_ms=Milliseconds(1_500), merge_ms=Milliseconds(1_700))
         self.hub = MemoryNetwork(seed=7, link=link or LinkModel())
+        self.reached: Reached = pass_by
         self._changed = trio.Event()
         self.residents = {}
         for member in self.plan.members:
             place = folder / member.name
-            place.mkdir()
+            place.mkdir(exist_ok=True)
             self.residents[member.name] = Resident(self, member, place)
 
     def changed(self) -> None:
