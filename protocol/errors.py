@@ -38,6 +38,7 @@ class Reason(Enum):
     MALFORMED_GENESIS = "the genesis cannot be read"
     CONTRADICTORY_GENESIS = "the genesis contradicts itself"
     UNKNOWN_RULE = "there is no such rule"
+    UNTYPED_STATE = "the rule does not say of which type its state is"
     # ledger and registration
     FEE_UNPAYABLE = "the sender cannot pay the operation's fee"
     NO_PROVER_STAKE = "the prover has no stake, or less than one unit"

@@ -12,7 +12,8 @@
    leave the rollup's vault for the job's escrow, and the block reward the treasury, as far as it
    goes; the proving rule pays from what the block promised to provers, the sequencing rule gets
    what is left; the escrow ends empty. Rivals of a settled job, and what they carry, are void.
-6. The digest advances over the block's events, and at the border of an epoch over the whole state.
+6. The digest advances over the block's events, and at the border of an epoch over the bytes of the
+   whole state, from which a machine can go on elsewhere (:meth:`Machine.save`).
 
 **Properties.** A bad operation never raises and changes nothing but its sender's fee. The ledger is
 conserved after every operation. Equal logs give equal digests. The machine never verifies a proof
@@ -23,8 +24,8 @@ whatever is ordered has been checked by more than two thirds of the log stake.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 from protocol.beacon import genesis_beacon
 from protocol.bids import bid_fault
@@ -50,6 +51,7 @@ from protocol.ledger import (
     Cause,
     Ledger,
     Moved,
+    Pocket,
     balance,
     escrow,
     log_stake,
@@ -75,7 +77,7 @@ from protocol.messages import (
 from protocol.params import Genesis, network_id
 from protocol.rules import Ask, Frame, Job, Moment, ProvingRule, SequencingRule, descendants
 from protocol.signing import digest
-from protocol.snapshot import snapshot_digest
+from protocol.snapshot import plain_bytes, read_plain, snapshot_digest, state_type
 from protocol.types import (
     FULL_SHARE,
     Account,
@@ -95,6 +97,9 @@ from protocol.types import (
 
 EVIDENCE_EPOCHS = 2
 """Evidence counts for faults at most so many epochs of slots old; what is older was forgotten."""
+
+STATE_BYTES_MAX = 1 << 26
+"""Most bytes of a state that is taken from elsewhere."""
 
 EVIDENCE = (VoteEvidence, ProposalEvidence, ProofEvidence)
 """Payloads that report a fault; the machine itself punishes it."""
@@ -121,6 +126,48 @@ class Applied:
     digest: Digest
 
 
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What a machine knows beside its two rules.
+
+    :ivar beacon: that of the last block.
+    :ivar settled_head: the last settled job.
+    :ivar settled_root: the rollup's root after it.
+    :ivar seen: operations that were ordered, with their last valid ticks.
+    :ivar punished: equivocations by offender and slot.
+    :ivar forgeries: forged proofs by offender and place.
+    """
+
+    tick: Tick
+    beacon: Beacon
+    settled_head: JobId
+    settled_root: Root
+    pockets: dict[Pocket, Amount]
+    jobs: dict[JobId, Job]
+    seen: dict[OperationHash, Tick]
+    punished: dict[tuple[Account, Slot], None]
+    forgeries: dict[tuple[Account, JobId, TreeIndex], None]
+    epoch_seeds: dict[Epoch, Beacon]
+    vrf_keys: dict[Account, VrfKey]
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A machine at the border of an epoch.
+
+    :ivar story: digest of all blocks so far, before the state was mixed in.
+    :ivar state: the state's bytes.
+    """
+
+    story: Digest
+    state: bytes
+
+    @property
+    def digest(self) -> Digest:
+        """The machine's digest there."""
+        return Digest(digest(b"provnet/border/1", self.story, snapshot_digest(self.state)))
+
+
 class Machine:
     """All state of a network that follows from its log."""
 
@@ -134,7 +181,8 @@ class Machine:
         """Begin at the genesis.
 
         :param genesis_root: root of the rollup's first state, as the network's backend computes it.
-        :raises Refused: CONTRADICTORY_GENESIS when the two rules do not go together.
+        :raises Refused: CONTRADICTORY_GENESIS when the two rules do not go together, UNTYPED_STATE
+            when one of them does not say what its state is.
         """
         objection = sequencing.combines_with(proving)
         if objection is not None:
@@ -147,6 +195,7 @@ class Machine:
         self.ledger = Ledger.of_genesis(genesis, self._emit)
         self.jobs: dict[JobId, Job] = {}
         self.settled_head = NO_JOB
+        self.settled_root = genesis_root
         self.tick = Tick(0)
         self.digest = Digest(digest(b"provnet/state/1", self.network, genesis_root))
         self.vrf_keys: dict[Account, VrfKey] = {
@@ -155,9 +204,12 @@ class Machine:
         self._seen: dict[OperationHash, Tick] = {}
         self._punished: dict[tuple[Account, Slot], None] = {}
         self._forgeries: dict[tuple[Account, JobId, TreeIndex], None] = {}
-        first = genesis_beacon(self.network)
+        self.beacon = first = genesis_beacon(self.network)
         self._epoch_seeds = {Epoch(epoch): first for epoch in range(3)}
         self._free = (*EVIDENCE, *sequencing.free, *proving.free)
+        self._story = self.digest
+        kinds = Common, state_type(sequencing), state_type(proving)
+        self._state_type: Any = tuple[kinds]  # type: ignore[valid-type]
         sequencing.start(genesis_root)
 
     # --- reading ---
@@ -265,22 +317,63 @@ class Machine:
         yield from self.sequencing.invariants()
         yield from self.proving.invariants()
 
-    def snapshot_digest(self) -> Digest:
-        """Digest of the whole state, however it came about."""
-        return snapshot_digest(
-            (
-                self.tick,
-                self.ledger.pockets(),
-                self.jobs,
-                self._seen,
-                self._punished,
-                self._forgeries,
-                self._epoch_seeds,
-                self.vrf_keys,
-                self.sequencing.snapshot(),
-                self.proving.snapshot(),
-            )
+    # --- the whole state ---
+
+    @property
+    def is_at_border(self) -> bool:
+        """Whether an epoch ends with the last block, so that the state can be saved."""
+        return self._ends_epoch(self.tick) and self.tick > 0
+
+    def snapshot(self) -> bytes:
+        """The whole state as bytes."""
+        return plain_bytes((self._common(), self.sequencing.snapshot(), self.proving.snapshot()))
+
+    def _common(self) -> Common:
+        return Common(
+            self.tick,
+            self.beacon,
+            self.settled_head,
+            self.settled_root,
+            self.ledger.pockets(),
+            self.jobs,
+            self._seen,
+            self._punished,
+            self._forgeries,
+            self._epoch_seeds,
+            self.vrf_keys,
         )
+
+    def save(self) -> Saved:
+        """What another machine can go on from. AssertionError but at a border."""
+        assert self.is_at_border, f"no epoch ends with block {self.tick}"
+        return Saved(self._story, self.snapshot())
+
+    def restore(self, saved: Saved) -> None:
+        """Go on from where another machine of this network was saved.
+
+        That the digest is right is for the caller to know: it is :attr:`Saved.digest`.
+
+        :raises Refused: TOO_LARGE, WRONG_SHAPE or NOT_CANONICAL as
+            :func:`~protocol.snapshot.read_plain`, WRONG_STATE for one that no machine of this
+            network can have at a border; then nothing changed.
+        """
+        common, sequencing, proving = read_plain(
+            self._state_type, saved.state, size_max=STATE_BYTES_MAX
+        )
+        ledger = Ledger(common.pockets, self._emit)
+        after = self.epoch(Tick(common.tick + 1))
+        if common.tick == 0 or not self._ends_epoch(common.tick):
+            raise Refused(Reason.WRONG_STATE, f"no epoch ends with block {common.tick}")
+        if ledger.supply != self.ledger.supply or not {after, after + 1} <= set(common.epoch_seeds):
+            raise Refused(Reason.WRONG_STATE, "another supply, or no seed of the next epochs")
+        self.tick, self.beacon = common.tick, common.beacon
+        self.settled_head, self.settled_root = common.settled_head, common.settled_root
+        self.ledger, self.jobs, self.vrf_keys = ledger, common.jobs, common.vrf_keys
+        self._seen, self._epoch_seeds = common.seen, common.epoch_seeds
+        self._punished, self._forgeries = common.punished, common.forgeries
+        self.sequencing.restore(sequencing)
+        self.proving.restore(proving)
+        self._story, self.digest = saved.story, saved.digest
 
     # --- applying ---
 
@@ -292,7 +385,7 @@ class Machine:
         moment = block.moment
         assert moment.tick == self.tick + 1, f"block {moment.tick} after {self.tick}"
         assert not self._events
-        self.tick = moment.tick
+        self.tick, self.beacon = moment.tick, moment.beacon
         frame = self._frame(moment)
         if self._ends_epoch(Tick(moment.tick - 1)) and moment.tick > 1:
             self._begin_epoch(frame)
@@ -314,11 +407,10 @@ class Machine:
         events = tuple(self._events)
         self._events.clear()
         parts = [_event_bytes(one) for one in events]
-        if self._ends_epoch(tick):
-            parts.append(self.snapshot_digest())
-        self.digest = Digest(
+        self._story = Digest(
             digest(b"provnet/state/1", self.digest, tick.to_bytes(8, "big"), *parts)
         )
+        self.digest = self.save().digest if self.is_at_border else self._story
         return Applied(tick, events, self.digest)
 
     def _frame(self, moment: Moment) -> Frame:
@@ -488,7 +580,7 @@ class Machine:
         return job.id
 
     def _job_is_proven(self, job: JobId) -> None:
-        self.jobs[job].is_proven = True
+        self.jobs[job] = replace(self.jobs[job], is_proven=True)
         self._emit(JobProven(job))
 
     def _void_job(self, frame: Frame, doomed: JobId, because: JobId) -> None:
@@ -511,7 +603,7 @@ class Machine:
             left = self.proving.settle(frame, job, share)
             self.sequencing.settle(frame, job, Amount(income - share + left))
             assert self.ledger.holds(escrow(job.id)) == 0, "a settled job leaves no escrow"
-            self.settled_head = job.id
+            self.settled_head, self.settled_root = job.id, job.header.to_root
             self._close(frame, job.id, settled=True)
             self._emit(JobSettled(job.id))
             for rival in tuple(self.jobs.values()):
@@ -530,7 +622,7 @@ class Machine:
         self.ledger.move(
             Moved(escrow(job.id), balance(prover), income, Cause.BACKUP_PAY, job.id, identity)
         )
-        self.settled_head = job.id
+        self.settled_head, self.settled_root = job.id, job.header.to_root
         self.sequencing.on_job_closed(frame, job, settled=True)
         self._emit(JobSettled(job.id))
 

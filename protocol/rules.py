@@ -19,7 +19,10 @@ Contract of both:
   unordered iteration. Time is the tick.
 - Money moves through the frame's ledger only, and only what a pocket is known to hold.
 - ``snapshot`` returns plain values (numbers, bytes, text, enums, dataclasses, tuples, lists, dicts)
-  that determine the rule's future behaviour together with its parameters.
+  that determine the rule's future behaviour together with its parameters. The type that it is
+  annotated to return is the type as which its bytes are read back: ``-> tuple[Round, bool]``.
+- ``restore`` takes such a value, freshly read and shared with nobody, in place of all state. Values
+  only: a rule that holds the same object twice, or one of the frame's, gets two back.
 """
 
 from __future__ import annotations
@@ -83,9 +86,13 @@ class AwaitedBlock:
     leaf_count: Count
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Job:
-    """The proof tree of one sealed block, from opening to settlement or void."""
+    """The proof tree of one sealed block, from opening to settlement or void.
+
+    :ivar is_proven: whether the root is recorded; a job that was kept since it opened never says
+        so, the frame's does.
+    """
 
     id: JobId
     header: JobHeader
@@ -297,7 +304,10 @@ class Rule(Protocol):
         """Whether something waits for the log to grow although no operation is pending."""
 
     def snapshot(self) -> object:
-        """All state as plain values."""
+        """All state as plain values, of the type that it is annotated to return."""
+
+    def restore(self, state: Any) -> None:
+        """Go on from what ``snapshot`` returned, of another object with the same parameters."""
 
     def invariants(self) -> Iterator[str]:
         """A sentence for each property that does not hold; nothing when all is well."""

@@ -65,7 +65,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import isqrt
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 from protocol import tree
 from protocol.bids import bid_fault
@@ -196,6 +196,11 @@ class Progress:
         """Number of leaves of the job's tree."""
         return self.job.header.leaf_count
 
+    @property
+    def is_proven(self) -> bool:
+        """Whether the root is recorded."""
+        return tree.root(self.leaf_count) in self.records
+
     def claim(self, index: TreeIndex) -> Claim | None:
         """The recorded claim of a tree node."""
         record = self.records.get(index)
@@ -208,6 +213,12 @@ class Surge:
 
     peak: int
     since: Tick
+
+
+BondedState: TypeAlias = tuple[
+    dict[tuple[Round, Account], Pledge], dict[JobId, Progress], list[Tick], Surge
+]
+"""Pledges by round and sequencer, open jobs, ticks of recent openings, the surcharge."""
 
 
 def award_id(round: Round, sequencer: Account) -> Digest:
@@ -271,7 +282,7 @@ class Bonded:
         return tuple(
             duty
             for progress in self._progress.values()
-            if progress.prover == account and not progress.job.is_proven
+            if progress.prover == account and not progress.is_proven
             for duty in self._duties_of(progress)
         )
 
@@ -334,7 +345,7 @@ class Bonded:
         moment = frame.moment
         for progress in self._progress.values():
             prover = progress.prover
-            if prover is None or progress.job.is_proven:
+            if prover is None or progress.is_proven:
                 continue
             root = tree.root(progress.leaf_count)
             if progress.closes is None and moment.settled >= progress.job.opened_at:
@@ -417,9 +428,13 @@ class Bonded:
         """A job is open, or a block is promised."""
         return bool(self._progress or self._pledges)
 
-    def snapshot(self) -> object:
-        """All state."""
+    def snapshot(self) -> BondedState:
+        """Pledges, open jobs, recent openings, the surcharge."""
         return (self._pledges, self._progress, self._openings, self._surge)
+
+    def restore(self, state: BondedState) -> None:
+        """Go on from there."""
+        self._pledges, self._progress, self._openings, self._surge = state
 
     def invariants(self) -> Iterator[str]:
         """Each recorded merge stands on two recorded children; what was missed is not proven."""
@@ -428,7 +443,7 @@ class Bonded:
                 below = tree.children(index) if index.level else ()
                 if any(child not in progress.records for child in below):
                     yield f"{index} is recorded before its children"
-            if progress.is_missed and progress.job.is_proven:
+            if progress.is_missed and progress.is_proven:
                 yield "a job was missed and proven"
 
     # --- operations ---

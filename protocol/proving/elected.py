@@ -81,7 +81,7 @@ proposers or a halted log do.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import ClassVar, Final
+from typing import ClassVar, Final, TypeAlias
 
 from protocol import tree
 from protocol.errors import Reason, Refused
@@ -152,6 +152,9 @@ from protocol.types import (
 
 CARDS_MAX: Final = 1_000
 """Most cards of one account."""
+
+ElectedState: TypeAlias = tuple[dict[Account, Tick], dict[JobId, Progress], dict[JobId, Closed]]
+"""Last tick of each prover's intent, open jobs, closed ones of which something is to come."""
 
 
 class Elected:
@@ -399,9 +402,13 @@ class Elected:
         """A right is running, or a time for claims or votes."""
         return bool(self._progress or self._afterwards.closed)
 
-    def snapshot(self) -> object:
-        """All state."""
+    def snapshot(self) -> ElectedState:
+        """Intents, open jobs, closed ones."""
         return (self._intents, self._progress, self._afterwards.closed)
+
+    def restore(self, state: ElectedState) -> None:
+        """Go on from there."""
+        self._intents, self._progress, self._afterwards.closed = state
 
     def invariants(self) -> Iterator[str]:
         """Each recorded merge stands on two recorded children; rights only ever widened to new

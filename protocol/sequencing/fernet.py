@@ -223,8 +223,11 @@ class OpenBlock:
 
 
 @dataclass(slots=True)
-class _State:
-    """``open_blocks``: older rounds first, within a round by score."""
+class State:
+    """All that the rule knows.
+
+    :ivar open_blocks: older rounds first, within a round by score.
+    """
 
     round: Round
     phase: Phase | None
@@ -255,7 +258,7 @@ class Fernet:
                 "both windows leave time, and there is room for a candidate, a job and a leaf",
             )
         self.parameters = parameters
-        self._state = _State(Round(0), None, NO_JOB, Root(bytes(32)))
+        self._state = State(Round(0), None, NO_JOB, Root(bytes(32)))
 
     # --- the public view ---
 
@@ -451,9 +454,13 @@ class Fernet:
         """A round or a deadline is running."""
         return self._state.phase is not None or bool(self._state.open_blocks)
 
-    def snapshot(self) -> object:
+    def snapshot(self) -> State:
         """All state."""
         return self._state
+
+    def restore(self, state: State) -> None:
+        """Go on from there."""
+        self._state = state
 
     def invariants(self) -> Iterator[str]:
         """Candidates are distinct sequencers; open jobs stay within the bounds."""

@@ -102,10 +102,13 @@ class RuleMachine(RuleBasedStateMachine):
         everybody_enlists(self.world)
 
     def teardown(self) -> None:
-        """The same log once more, in a fresh machine, unless the story broke a property."""
+        """The same log once more, in a fresh machine and in a relay, unless the story broke a
+        property.
+        """
         if self.world.is_sound:
             self.world.step()
             self.world.replay()
+            self.world.relay()
 
 
 def _parameters(of: type[Any], given: Any) -> Any:

@@ -40,7 +40,7 @@ class Dice:
 def tell(
     scenario: Scenario, seed: int, moves: int = 60, table: Mapping[str, Move] = MOVES
 ) -> World:
-    """A story of so many moves, and its replay.
+    """A story of so many moves, its replay and its relay.
 
     :raises Violation: with the seed and the story.
     """
@@ -55,6 +55,7 @@ def tell(
             table[name].play(world, **arguments)
         world.step()
         world.replay()
+        world.relay()
     except Exception as failure:
         raise Violation("\n".join([str(failure), *story])) from failure
     return world

@@ -1,9 +1,10 @@
 """One story: a machine that is fed blocks, its books, and the judges who watch.
 
-A world runs every block through three machines. The one under test; its *twin*, which gets a
+A world runs every block through four machines. The one under test; its *twin*, which gets a
 worthless operation of the same sender in place of each refused one, so that a refused operation is
-seen to change nothing but its fee; and, when :meth:`World.replay` is called, a fresh one that gets
-the same log again from its canonical bytes.
+seen to change nothing but its fee; when :meth:`World.replay` is called, a fresh one that gets
+the same log again from its canonical bytes; and, when :meth:`World.relay` is called, a chain of
+them that hand on their saved state.
 """
 
 from __future__ import annotations
@@ -212,7 +213,23 @@ class World:
             operations = tuple(_again(one) for one in block.operations)
             applied = machine.apply(FinalBlock(block.moment, operations))
             must(applied.digest == expected, "the same log gave another digest", applied.tick)
-        must(machine.snapshot_digest() == self.machine.snapshot_digest(), "the end differs")
+        must(machine.snapshot() == self.machine.snapshot(), "the end differs")
+        return machine
+
+    def relay(self) -> Machine:
+        """The whole log again, handed on at every border of an epoch to a fresh machine that knows
+        nothing but what the one before saved: the same digests, and so the same events, to the end.
+        """
+        machine = self.scenario.machine()
+        for block, expected in zip(self.log, self.digests, strict=True):
+            applied = machine.apply(block)
+            must(applied.digest == expected, "a relay gave another digest", applied.tick)
+            if machine.is_at_border:
+                saved, machine = machine.save(), self.scenario.machine()
+                machine.restore(saved)
+                must(machine.save() == saved, "what was restored is saved as something else")
+                must(machine.digest == expected, "what was restored has another digest")
+        must(_state(machine) == _state(self.machine), "what was handed on is another state")
         return machine
 
 
@@ -240,4 +257,6 @@ def _without_refusals(events: Sequence[Event]) -> list[Event]:
 def _state(machine: Machine) -> object:
     """Everything but the operations seen."""
     rules = (machine.sequencing.snapshot(), machine.proving.snapshot())
-    return (machine.tick, machine.ledger.pockets(), machine.jobs, machine.vrf_keys, rules)
+    settled = (machine.settled_head, machine.settled_root)
+    seeds = (machine.beacon, machine.epoch_seed, machine.vrf_keys)
+    return (machine.tick, machine.ledger.pockets(), machine.jobs, settled, seeds, rules)

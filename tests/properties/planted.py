@@ -54,7 +54,8 @@ class Fault:
         kept = {name: import_module(name) for name in names}
         try:
             for name in names:
-                sys.modules[name] = module = ModuleType(name)
+                module = ModuleType(f"{name} with {self.name}")
+                sys.modules[name] = sys.modules[module.__name__] = module
                 source = Path(kept[name].__file__ or "").read_text()
                 if name == self.module:
                     assert source.count(self.old) == 1, f"the fault {self.name!r} lost its place"

@@ -22,9 +22,11 @@ from protocol.testing import Scenario, World
 from protocol.testing.moves import MOVES, Move
 from protocol.testing.scenario import GENESIS_ROOT
 from protocol.types import (
+    Account,
     Amount,
     BasisPoints,
     BodyHash,
+    Claim,
     Digest,
     JobId,
     Root,
@@ -32,6 +34,7 @@ from protocol.types import (
     Salt,
     Tick,
     TransferDigest,
+    TreeIndex,
 )
 
 
@@ -118,8 +121,11 @@ class FirstCome(Toy):
     def on_job_closed(self, frame, job, *, settled):
         self.is_busy = False
 
-    def snapshot(self):
+    def snapshot(self) -> tuple[Round, bool]:
         return (self.round, self.is_busy)
+
+    def restore(self, state):
+        self.round, self.is_busy = state
 
 
 class Anybody(Toy):
@@ -212,8 +218,11 @@ class Anybody(Toy):
     def on_job_closed(self, frame, job, *, settled):
         del self.records[job.id]
 
-    def snapshot(self):
+    def snapshot(self) -> dict[JobId, dict[TreeIndex, tuple[Account, Claim]]]:
         return self.records
+
+    def restore(self, state):
+        self.records = state
 
 
 def reveal_at_once(world: World, *, leaves: int, who: str) -> None:

@@ -620,9 +620,11 @@ def test_invariants_name_what_is_wrong():
     progress = rule._progress[job.id]
     progress.records[at(1, 0)] = Recorded(Claim(bytes(32)), Tick(1))
     progress.records[at(0, 3)] = Recorded(Claim(bytes(32)), Tick(1))
-    progress.job.is_proven = progress.is_missed = True
+    progress.records[at(2, 0)] = Recorded(Claim(bytes(32)), Tick(1))
+    progress.is_missed = True
     assert list(rule.invariants()) == [
         "1:0 is recorded before its children",
+        "2:0 is recorded before its children",
         "a job was missed and proven",
     ]
 

@@ -363,7 +363,7 @@ def test_7_a_deadline_does_not_matter_to_who_has_lost():
     world = rivals()
     best, worse = (one.job for one in of(JobOpened, compete(world)))
     rule, jobs = world.machine.sequencing, world.machine.jobs
-    jobs[best].is_proven = True
+    jobs[best] = replace(jobs[best], is_proven=True)
     rule._state.open_blocks.insert(
         0, OpenBlock(NO_JOB, GENESIS_ROOT, Round(0), actor("s0").account)
     )

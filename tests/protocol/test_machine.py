@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from protocol.beacon import genesis_beacon
-from protocol.errors import Reason
+from protocol.errors import Reason, Refused
 from protocol.events import EquivocationPunished, OperationAccepted, OperationRefused
 from protocol.ledger import BURNED, VAULT, Cause, Moved, balance, log_stake
-from protocol.machine import EVIDENCE_EPOCHS, FinalBlock
+from protocol.machine import EVIDENCE_EPOCHS, FinalBlock, Saved
 from protocol.messages import (
     Intent,
     Operation,
@@ -22,6 +22,7 @@ from protocol.messages import (
     sign_header,
     sign_vote,
 )
+from protocol.snapshot import plain_bytes
 from protocol.testing import Scenario, World, actor
 from protocol.testing.cast import BEGGAR, OUTSIDER
 from protocol.testing.moves import _header, record_of
@@ -414,3 +415,56 @@ def test_invariants_speak_for_ledger_and_rules():
     assert list(world.machine.invariants()) == []
     world.machine.ledger._pockets[VAULT] += 1
     assert list(world.machine.invariants()) == ["the pockets do not add up to the supply"]
+
+
+# --- saved states ---
+
+
+def saved_with(**changes):
+    """A state at the border of the first epoch, with other values in some places."""
+    world = network()
+    world.wait(16 - world.tick)
+    machine = world.machine
+    common = replace(machine._common(), **changes)
+    state = plain_bytes((common, machine.sequencing.snapshot(), machine.proving.snapshot()))
+    return Saved(machine.save().story, state)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"tick": Tick(0)}, Reason.WRONG_STATE),
+        ({"tick": Tick(17)}, Reason.WRONG_STATE),
+        ({"tick": Tick(96)}, Reason.WRONG_STATE),
+        ({"pockets": {VAULT: 1}}, Reason.WRONG_STATE),
+        ({"epoch_seeds": {}}, Reason.WRONG_STATE),
+        ({"tick": -16}, Reason.WRONG_SHAPE),
+    ],
+    ids=str,
+)
+def test_a_state_that_no_machine_has_is_refused_and_changes_nothing(changes, reason):
+    machine = network().machine
+    before = machine.snapshot(), machine.digest
+    with pytest.raises(Refused) as refusal:
+        machine.restore(saved_with(**changes))
+    assert refusal.value.reason is reason
+    assert (machine.snapshot(), machine.digest) == before
+
+
+def test_a_state_that_was_saved_is_taken_and_its_digest_is_that_of_the_log():
+    saved, machine = saved_with(), network().machine
+    machine.restore(saved)
+    world = network()
+    world.wait(16 - world.tick)
+    assert machine.digest == world.machine.digest == saved.digest
+    assert replace(saved, state=saved.state + b" ").digest != saved.digest
+    assert replace(saved, story=machine.digest).digest != saved.digest
+
+
+def test_only_at_a_border_a_state_is_saved():
+    world = network()
+    world.wait(1)
+    with pytest.raises(AssertionError):
+        world.machine.save()
+    with pytest.raises(AssertionError):
+        Scenario().machine().save()
