@@ -6,6 +6,7 @@ changes anything but what the request submits. Lists are cut at a limit and say 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -63,6 +64,10 @@ class View(Protocol):
     @property
     def replica(self) -> Replica:
         """The replica."""
+
+    @property
+    def refusals(self) -> Counter[tuple[str, str, str]]:
+        """How often what was refused: kind, reason and peer."""
 
     def state_after(self, job: JobId) -> RollupState | None:
         """The rollup's state after a job."""

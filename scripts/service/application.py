@@ -110,7 +110,7 @@ class Guard:
         if len(hosts) != 1 or not self._is_ours(hosts[0].decode("latin-1")):
             hint = "use the node's address, localhost, or list the name under [api] names"
             refusal = fault(Refusal.WRONG_HOST, hint)
-            await _told(421, refusal)(scope, receive, send_with_headers)
+            await told(421, refusal)(scope, receive, send_with_headers)
             return
         await self._application(scope, receive, send_with_headers)
 
@@ -133,7 +133,7 @@ def _json_endpoint(route: JsonRoute, source: Source, token: Token) -> Endpoint:
             asked = Asked(request.path_params, _limit(request, route), body)
             return JSONResponse(plain(route.answer(source, asked)), route.status)
         except Unanswered as refusal:
-            response = _told(refusal.status, refusal.fault)
+            response = told(refusal.status, refusal.fault)
             if refusal.status == 401:
                 response.headers["www-authenticate"] = "Bearer"
             return response
@@ -185,14 +185,15 @@ async def _read(request: Request, kind: Any) -> Any:
         raise refuse(400, Refusal.WRONG_SHAPE, hint, str(misfit)) from None
 
 
-def _told(status: int, refusal: Fault) -> Response:
+def told(status: int, refusal: Fault) -> Response:
+    """A refusal as an answer."""
     return JSONResponse(plain(refusal), status)
 
 
 async def _tell_http(_request: Request, failure: Exception) -> Response:
     assert isinstance(failure, HTTPException), "it is registered for that"
     reason = Refusal.METHOD_NOT_ALLOWED if failure.status_code == 405 else Refusal.NOT_FOUND
-    response = _told(failure.status_code, fault(reason, "GET /v1/openapi.json lists all paths"))
+    response = told(failure.status_code, fault(reason, "GET /v1/openapi.json lists all paths"))
     for name, value in (failure.headers or {}).items():
         response.headers[name] = value
     return response
@@ -200,4 +201,4 @@ async def _tell_http(_request: Request, failure: Exception) -> Response:
 
 async def _tell_broken(_request: Request, _failure: Exception) -> Response:
     # starlette raises it again once this is sent, and the server logs it with its traceback
-    return _told(500, fault(Refusal.BROKEN, "look into the node's log, and report it"))
+    return told(500, fault(Refusal.BROKEN, "look into the node's log, and report it"))

@@ -14,7 +14,7 @@ from scripts.service.routes import (
     OtherRoute,
 )
 from scripts.service.schema import Schema, schema_of
-from scripts.service.values import Fault
+from scripts.service.values import Fault, FinalEvents
 
 API_VERSION: Final = "1.0.0"
 """Version of what the document describes; the first number is that of the paths."""
@@ -37,6 +37,7 @@ def document() -> dict[str, Any]:
     """The document of all paths, as JSON knows it."""
     components: dict[str, Schema] = {}
     schema_of(Fault, components)
+    schema_of(FinalEvents, components)
     paths: dict[str, dict[str, Any]] = {}
     for route in JSON_ROUTES:
         paths.setdefault(route.path, {})[route.method.lower()] = _json_operation(route, components)

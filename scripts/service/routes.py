@@ -150,5 +150,15 @@ JSON_ROUTES: Final = (
 
 OTHER_ROUTES: Final = (
     OtherRoute("document", "/v1/openapi.json", Medium.DOCUMENT, "This document."),
+    OtherRoute(
+        "events",
+        "/v1/events",
+        Medium.EVENTS,
+        "Final log blocks as they come: server-sent events named block, with the height as id "
+        "and the schema FinalEvents as data. "
+        "With Last-Event-ID, first those after it that are remembered. A client that is too slow "
+        "gets a last event named dropped.",
+    ),
+    OtherRoute("metrics", "/metrics", Medium.METRICS, "What the node measures, for Prometheus."),
 )
 """All other paths."""

@@ -58,6 +58,8 @@ def _simple_schema(kind: Any) -> Schema | None:
     if kind is TreeIndex:
         place = schema_of(Count, {})
         return {"type": "array", "prefixItems": [place, place], "minItems": 2, "maxItems": 2}
+    if kind is bytes:
+        return {"type": "string", "pattern": "^([0-9a-f]{2})*$"}
     plain = {str: "string", int: "integer", bool: "boolean", type(None): "null"}
     return {"type": plain[kind]} if kind in plain else None
 

@@ -18,6 +18,8 @@ from scripts.node import Service
 from scripts.service.answers import Source
 from scripts.service.application import make_application
 from scripts.service.desk import Desk
+from scripts.service.live import Hub
+from scripts.service.metrics import Metrics
 from scripts.service.server import Server
 from scripts.service.story import Story
 from scripts.service.token import TOKEN_FILE, load_token
@@ -50,7 +52,9 @@ class HttpService(Service):
         self._token = load_token(folder / TOKEN_FILE)
         self._story = Story(clock)
         self._desk = Desk(identity, network)
-        self.observers = (self._story.observe,)
+        self._hub = Hub()
+        self._metrics = Metrics(folder, clock)
+        self.observers = (self._story.observe, self._metrics.observe, self._hub.observe)
         self.agents = (self._desk,)
 
     @asynccontextmanager
@@ -63,7 +67,9 @@ class HttpService(Service):
         """
         own = self._configuration
         source = Source(self._name, node, host, self._story, self._desk, self._clock)
-        application = make_application(source, self._token, (own.host, *own.names), {})
+        self._metrics.attach(source, self._hub)
+        others = {"events": self._hub.endpoint, "metrics": self._metrics.endpoint}
+        application = make_application(source, self._token, (own.host, *own.names), others)
         server = Server(application, own.host, own.port)
         try:
             await server.listen()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from protocol.errors import Reason
+from protocol.events import Event
 from protocol.ledger import Cause, PocketKind
 from protocol.types import (
     Account,
@@ -422,6 +423,22 @@ class LogBlocks:
     """The last final log blocks, newest first."""
 
     blocks: tuple[LogBlockSummary, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FinalEvents:
+    """A final log block with all that it brought about: the data of one server-sent event.
+
+    :ivar operations: how many it ordered.
+    :ivar events: in the order of happening.
+    """
+
+    tick: Tick
+    slot: Slot
+    proposer: Account
+    digest: Digest
+    operations: int
+    events: tuple[Event, ...]
 
 
 # --- what is taken ---

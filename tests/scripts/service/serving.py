@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import trio
+from starlette.requests import Request
+from starlette.responses import Response
 
 from p2p.limits import Size
 from p2p.registry import Statistics
@@ -16,12 +18,20 @@ from protocol.types import Account, Milliseconds
 from scripts.service.answers import Source
 from scripts.service.application import Endpoint, make_application
 from scripts.service.desk import Desk
+from scripts.service.routes import OTHER_ROUTES
 from scripts.service.server import Server
 from scripts.service.story import Story
 from scripts.service.token import Token
 from tests.p2p.town import Resident, Town
 
 SECRET = "ab" * 32
+
+
+async def nothing(_request: Request) -> Response:
+    return Response("")
+
+
+OTHERS: dict[str, Endpoint] = {one.name: nothing for one in OTHER_ROUTES if one.name != "document"}
 OWNER = {"authorization": f"Bearer {SECRET}"}
 
 
@@ -95,10 +105,11 @@ class Client:
         finally:
             connection.close()
 
-    async def stream(self, path: str) -> trio.SocketStream:
+    async def stream(self, path: str, *lines: str) -> trio.SocketStream:
         """A connection that has asked for a path and reads nothing yet."""
         stream = await trio.open_tcp_stream("127.0.0.1", self.server.port)
-        await stream.send_all(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        head = "\r\n".join((f"GET {path} HTTP/1.1", "Host: localhost", *lines, "", ""))
+        await stream.send_all(head.encode())
         return stream
 
 
@@ -111,7 +122,7 @@ def serve(
     """Serve while somebody talks to the service."""
 
     async def main() -> None:
-        application = make_application(source, Token(SECRET), names, others or {})
+        application = make_application(source, Token(SECRET), names, {**OTHERS, **(others or {})})
         server = Server(application, "127.0.0.1", 0)
         await server.listen()
         async with server.run():
