@@ -12,7 +12,14 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Any, Final
 
-from protocol.events import JobOpened, LeaderElected, ProofRecorded, RoundSkipped
+from protocol.events import (
+    JobOpened,
+    LeaderElected,
+    ProofOffered,
+    ProofRecorded,
+    RoundSkipped,
+    SlashPending,
+)
 from protocol.ledger import balance, prover_stake
 from protocol.messages import (
     NO_JOB,
@@ -225,11 +232,7 @@ def _content(
     return BlockContent(parent, head[1], leaves, BodyHash(digest(b"body", parent)))
 
 
-@_move(
-    3,
-    how=REVEALS,
-    who=ANYBODY,
-)
+@_move(3, how=(*REVEALS, "twice"), who=ANYBODY)
 def reveal(world: World, *, how: str, who: str) -> None:
     """What the leader committed to, revealed honestly or not.
 
@@ -249,7 +252,8 @@ def reveal(world: World, *, how: str, who: str) -> None:
     salt = Salt(bytes(32)) if how == "wrong salt" else salt
     round_ = Round(commitment.round + (1 if how == "wrong round" else 0))
     teller = who if how == "somebody else" else name_of(sender)
-    world.say(teller, BlockReveal(round_, content, salt))
+    for _ in range(2 if how == "twice" else 1):
+        world.say(teller, BlockReveal(round_, content, salt))
 
 
 def _round_to_reveal(world: World, who: str) -> Round | None:
@@ -510,6 +514,7 @@ CLAIMS: Final = (
     "no lie",
     "no lie",
     "no lie",
+    "too late",
     "no right",
     "not recorded",
     "recorded",
@@ -521,17 +526,25 @@ CLAIMS: Final = (
 """What may be wrong with a claim."""
 
 
-@_move(3, who=ANYBODY, nth=(0, 1, 2, 3, 7), lie=CLAIMS)
+@_move(3, who=ANYBODY, nth=(0, 1, 2, 3, 7, -1), lie=CLAIMS)
 def claim(world: World, *, who: str, nth: int, lie: str) -> None:
-    """An uncle claim for the ``nth`` tree node of late jobs that fits the description.
+    """An uncle claim for the ``nth`` tree node that fits the description, of late jobs first, among
+    those that the rule still knows.
 
-    An honest one is sent by whoever has a right to it.
+    An honest one is sent by whoever has a right to it. To be late takes slashes, which keep a job
+    known when the time for claims is over: one prover alone does its part of it.
     """
+    if lie == "too late" and _has_slashes(world):
+        _have_job(world)
+        work(world, ticks=4, lag=1, dead=~(1 << nth % len(PROVERS)), is_greedy=False)
+        _wait_for_ends(world)
+        world.wait(world.scenario.proving_parameters.uncle_ticks)
     is_true = lie in ("no lie", "no children", "swapped children", "no such place")
     senders = (who,) if lie in ("no right", "no such job") else world.scenario.provers
     places = [
         (job, index, sender)
         for job in reversed(world.board.jobs.values())
+        if world.machine.proving.job(job.id) is not None
         for index in job.nodes
         for sender in senders
         if _may_claim(world.tick, job, index, actor(sender).account, "" if is_true else lie)
@@ -554,6 +567,9 @@ def _may_claim(tick: Tick, job: JobView, index: TreeIndex, who: Account, lie: st
     match lie:
         case "no such job":
             return True
+        case "too late":
+            is_beaten = node.record is not None and node.record.prover != who
+            return not job.is_open and who in node.owners and is_beaten
         case "not recorded":
             return job.is_open and not is_recorded
         case "recorded":
@@ -571,11 +587,13 @@ def _may_claim(tick: Tick, job: JobView, index: TreeIndex, who: Account, lie: st
     how=("in time", "in time", "twice", "at once"),
 )
 def vote(world: World, *, who: str, is_guilty: bool, nth: int, how: str) -> None:
-    """A word on the ``nth`` of the slashes that are not decided, or else of the latest; in time
-    is after the grace.
+    """A word on the ``nth`` of the slashes that are not decided, for which an open job may have to
+    end first, or else of the latest; in time is after the grace.
     """
+    if how != "at once" and _has_slashes(world) and not _pending(world):
+        _wait_for_ends(world)
     told = [one for job in reversed(world.board.jobs.values()) for one in job.accused]
-    pending = [one for one in told if one.decided > world.tick] or told
+    pending = _pending(world) or told
     if not pending:
         return
     event = pending[nth % len(pending)]
@@ -585,28 +603,85 @@ def vote(world: World, *, who: str, is_guilty: bool, nth: int, how: str) -> None
         world.say(name, SlashVote(event.job, event.prover, is_guilty))
 
 
+def _has_slashes(world: World) -> bool:
+    return bool(getattr(world.scenario.proving_parameters, "slash_bps", 0))
+
+
+def _pending(world: World) -> list[SlashPending]:
+    """Slashes that are not decided, latest job first."""
+    jobs = reversed(world.board.jobs.values())
+    return [one for job in jobs for one in job.accused if one.decided > world.tick]
+
+
+def _have_job(world: World) -> None:
+    """Have a block built if none is open."""
+    if not any(True for _ in world.board.open_jobs()):
+        build(world, who=SEQUENCERS[0], height=2, split=10_000, fee=7, how="honest")
+
+
+def _wait_for_ends(world: World) -> None:
+    """Nobody does anything until the jobs that are open have ended, or for a long time."""
+    for _ in range(60):
+        if not any(True for _ in world.board.open_jobs()):
+            break
+        world.step()
+
+
 @_move(3, who=ANYBODY, nth=(0, 1, 2), lie=("no lie", "no right", "another claim"))
 def include(world: World, *, who: str, nth: int, lie: str) -> None:
-    """Take the ``nth`` offer, rightly or not; without offers, one that nobody made."""
-    offers = [
-        one
-        for job in world.board.jobs.values()
-        for node in job.nodes.values()
-        for one in node.offers
-        if job.is_open and node.record is None
-    ]
+    """Take the ``nth`` offer, rightly or not; where none waits, all that may be made are made
+    first. Without any, take one that nobody made.
+    """
+    offers = _offers(world)
+    if not offers and Inclusion in world.machine.proving.handles:
+        offers = _have_offered(world)
     if not offers:
         records = [one for job in world.board.jobs.values() for one in _records(job)]
         for first in records[:1]:
             world.say(who, Inclusion(first.job, first.index, first.prover, first.claim))
         return
     one = offers[nth % len(offers)]
-    above = TreeIndex(Count(one.index.level + 1), Count(one.index.position // 2))
-    owners = world.board.jobs[one.job].nodes[above].rights
-    able = [name for name in world.scenario.provers if actor(name).account in owners]
+    above = world.board.jobs[one.job].nodes[_above(one.index)]
+    able = [name for name in world.scenario.provers if actor(name).account in above.rights]
     name = able[nth % len(able)] if able and lie != "no right" else who
     claimed = Claim(bytes(32)) if lie == "another claim" else one.claim
     world.say(name, Inclusion(one.job, one.index, one.prover, claimed))
+
+
+def _offers(world: World) -> list[ProofOffered]:
+    """Offers that wait to be included."""
+    return [
+        one
+        for job in world.board.open_jobs()
+        for node in job.nodes.values()
+        for one in node.offers
+        if node.record is None
+    ]
+
+
+def _have_offered(world: World) -> list[ProofOffered]:
+    """Have everybody deliver what it may, but for those who may deliver the merge above: where
+    merge owners include, these are offers.
+    """
+    _have_job(world)
+    for _ in range(5):
+        offered = [
+            (name, record)
+            for name in world.scenario.provers
+            for record in due_records(world, name)
+            if (above := world.board.jobs[record.job].nodes.get(_above(record.index))) is not None
+            and not above.is_held_by(actor(name).account)
+        ]
+        for name, record in offered:
+            world.say(name, record)
+        world.step()
+        if offered:
+            break
+    return _offers(world)
+
+
+def _above(index: TreeIndex) -> TreeIndex:
+    return TreeIndex(Count(index.level + 1), Count(index.position // 2))
 
 
 def _records(job: JobView) -> Iterator[ProofRecorded]:
@@ -660,7 +735,7 @@ def mistime(world: World, *, who: str, valid_for: int) -> None:
 ACCUSATIONS: Final = (
     "two votes",
     "two votes",
-    "two votes",
+    "told twice",
     "two proposals",
     "one vote twice",
     "two slots",
@@ -694,7 +769,8 @@ def accuse(world: World, *, who: str, whom: str, how: str, ago: int) -> None:
         sign_vote(key, network, Vote(offender.account, at, block))
         for at, block in zip(slots, blocks, strict=True)
     ]
-    world.say(who, VoteEvidence(votes[0], votes[1]))
+    for name in (who, SEQUENCERS[0])[: 2 if how == "told twice" else 1]:
+        world.say(name, VoteEvidence(votes[0], votes[1]))
 
 
 def _header(proposer: Account, slot: Slot, side: bytes) -> LogHeader:

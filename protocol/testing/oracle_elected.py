@@ -289,6 +289,8 @@ class ElectedOracle(Oracle):
         groups = self.held[above]
         is_holder = any(sender in group or not group for group in groups)
         must(is_holder, "included by somebody else", said)
+        has_card = self.stakes.get(sender, 0) >= self.parameters.stake_unit
+        must(has_card, "included without stake", said)
         self.chosen.pop()
 
     # --- what is left ---

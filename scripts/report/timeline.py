@@ -46,7 +46,7 @@ def block_timeline(block: BlockStory, provers: tuple[str, ...]) -> str:
     last_ms = max([block.proven_ms or block.end_ms, *(_last_ms(one) for one in block.places)])
     turns = [turn.since_ms for place in block.places for turn in place.turns]
     first_ms = min(turns, default=block.opened_ms)
-    axis = Axis.around(first_ms, last_ms)
+    axis = Axis.around(first_ms, max(first_ms, last_ms))
     rows = [_place_row(axis, block, one, provers) for one in block.places]
     return "".join([*rows, row("", 18, axis.labels())])
 

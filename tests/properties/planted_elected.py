@@ -115,6 +115,14 @@ ELECTED_FAULTS = (
         like=OWNED,
     ),
     Fault(
+        "anybody includes",
+        ELECTED,
+        "self._check_entitled(frame, progress.places[tree.parent(payload.index)], sender)",
+        "pass",
+        seed=7,
+        like=OWNED,
+    ),
+    Fault(
         "two penalties for one bad proof",
         MACHINE,
         "        if fault in self._forgeries:\n",

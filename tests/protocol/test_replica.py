@@ -46,6 +46,7 @@ from protocol.messages import (
     ProofRecord,
     SignedOperation,
     SignedVote,
+    UncleClaim,
     Vote,
     VoteEvidence,
     block_hash,
@@ -365,6 +366,20 @@ def test_a_proof_is_not_fetched_for_somebody_without_a_right() -> None:
     story.hear(story.signed(proof()))
     assert story.replica.pending()
     assert not story.of(CheckBody)
+
+
+def test_a_proof_that_is_claimed_is_fetched_once_the_claim_can_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    story = Story()
+    signed = story.signed(UncleClaim(proof()))
+    story.hear(signed)
+    assert story.replica.pending()
+    assert not story.of(CheckBody)
+    proving = story.replica.machine.proving
+    monkeypatch.setattr(proving, "earliest", lambda sender, payload, ordered: Tick(0))
+    story.hear(story.signed(intent()))
+    assert [one.signed for one in story.of(CheckBody)] == [signed]
 
 
 def test_of_one_signer_one_proof_of_a_tree_node_is_fetched_at_a_time(

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from protocol.agents import Action, AgentEvent, KnownProof, ProofKey
+from protocol.agents import Action, AgentEvent, KnownProof, ProofKey, backup_note
 from protocol.events import Event
 from protocol.happenings import Effect, Happening
 from protocol.messages import Payload
 from protocol.ordering.outputs import Output
 from protocol.rules import Moment, SequencingDuty
+from protocol.types import Round
 
 UNIONS = (Action, AgentEvent, Effect, Event, Happening, Output, Payload, SequencingDuty)
 KINDS = sorted(
@@ -28,3 +29,8 @@ def test_it_cannot_be_changed_and_has_no_room_for_more(kind: Any) -> None:
     assert kind.__dataclass_params__.frozen
     assert kind.__dataclass_params__.eq
     assert "__slots__" in vars(kind)
+
+
+def test_every_round_has_a_note_of_its_own() -> None:
+    rounds = [Round(0), Round(1), Round(11)]
+    assert len({backup_note(one) for one in rounds}) == len(rounds)
