@@ -114,7 +114,6 @@ FAULTS = (
         PAY,
         "return part(worth, parameters.takeover_bps), Cause.TAKEOVER_PAY",
         "return worth, Cause.TAKEOVER_PAY",
-        seed=11,
     ),
     Fault(
         "a window is one tick too long",
@@ -140,7 +139,6 @@ FAULTS = (
         ELECTED,
         "if frame.moment.tick < admissible:",
         "if frame.moment.tick + 1 < admissible:",
-        seed=42,
     ),
     Fault(
         "the wrong sibling inherits",
@@ -159,14 +157,13 @@ FAULTS = (
         ELECTED,
         "previous, heir = place.right.holders[0], next(self._heirs_left(progress, place), None)",
         "previous, heir = place.right.holders[0], None",
-        seed=5,
     ),
     Fault(
         "a merge of claims that were not recorded",
         RECORDS,
         "if record.children != below:",
         "if record.children is None:",
-        seed=10,
+        seed=12,
     ),
     Fault(
         "the proposer's order decides",
@@ -179,7 +176,7 @@ FAULTS = (
         ELECTED,
         "        if not place.is_held_by(sender):\n            raise",
         "        if False:\n            raise",
-        seed=24,
+        seed=48,
     ),
     Fault(
         "what division leaves over is lost",
@@ -192,7 +189,7 @@ FAULTS = (
         ELECTED,
         "closes + 1 + stages_left * (finality + window + 1)",
         "closes + 1",
-        seed=66,
+        seed=7,
     ),
     Fault(
         "a refused intent counts",
@@ -238,13 +235,14 @@ FAULTS = (
         FERNET,
         "committed = next((one for one in phase.elected if one.sequencer == sender), None)",
         "committed = phase.elected[0]",
+        seed=1,
     ),
     Fault(
         "two commitments",
         FERNET,
         "if any(one.sequencer == sender for one in collecting.candidates):",
         "if False:",
-        seed=3,
+        seed=18,
     ),
     Fault(
         "unbounded build-ahead",
@@ -264,7 +262,6 @@ FAULTS = (
         MACHINE,
         "return Reason.DUPLICATE if identity in self._seen else None",
         "return None",
-        seed=2,
     ),
     Fault(
         "an unpayable operation is accepted",
@@ -284,7 +281,6 @@ FAULTS = (
         MACHINE,
         "for one in reversed(line):",
         "for one in [doomed]:",
-        seed=8,
     ),
     Fault(
         "a stale epoch seed",
@@ -297,6 +293,6 @@ FAULTS = (
         MACHINE,
         "        if (offender, slot) in self._punished:\n",
         "        if False:\n",
-        seed=225,
+        seed=10,
     ),
 )

@@ -33,24 +33,28 @@ BONDED_FAULTS = (
         RULE,
         "bid_fault(frame.ledger, bid, due, frame.moment.tick)",
         "bid_fault(frame.ledger, bid, Amount(due - 1), frame.moment.tick)",
+        seed=1,
     ),
     BondedFault(
         "a bid counts after its time",
         RULE,
         "bid_fault(frame.ledger, bid, due, frame.moment.tick)",
         "bid_fault(frame.ledger, bid, due, Tick(frame.moment.tick - 1))",
+        seed=1,
     ),
     BondedFault(
         "a forged bid counts",
         RULE,
         "if not bid_is_signed(frame.network, payload.bid):",
         "if False:",
+        seed=37,
     ),
     BondedFault(
         "a bid for another's block",
         RULE,
         "if bid.sequencer != sender:",
         "if False:",
+        seed=7,
     ),
     BondedFault(
         "a block is promised twice",
@@ -81,6 +85,7 @@ BONDED_FAULTS = (
         RULE,
         "if progress.pledge is not None and not (progress.is_missed or job.is_proven):",
         "if False:",
+        seed=5,
     ),
     BondedFault(
         "the window of a whole job starts before its opening is final",
@@ -99,6 +104,7 @@ BONDED_FAULTS = (
         RULE,
         "if frame.moment.tick < admissible:",
         "if frame.moment.tick + 1 < admissible:",
+        seed=19,
     ),
     BondedFault(
         "somebody else proves what was promised",
@@ -111,12 +117,14 @@ BONDED_FAULTS = (
         RULE,
         "self._surge = Surge(self._surge_at(tick) * factor, tick)",
         "self._surge = Surge(self._surge_at(tick), tick)",
+        seed=1,
     ),
     BondedFault(
         "the surcharge never falls",
         RULE,
         "left = max(0, decay - (tick - self._surge.since))",
         "left = decay",
+        seed=1,
     ),
     BondedFault(
         "a miss touches only its own block",

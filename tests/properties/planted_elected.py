@@ -35,6 +35,7 @@ ELECTED_FAULTS = (
         PAY,
         "left = max(0, ticks - max(0, claim.tick - settled_at))",
         "left = ticks",
+        seed=9,
         like=SHARED,
     ),
     Fault(
@@ -42,6 +43,7 @@ ELECTED_FAULTS = (
         PAY,
         "if claim.prover not in paid:",
         "if True:",
+        seed=9,
         like=SHARED,
     ),
     Fault(
@@ -56,6 +58,7 @@ ELECTED_FAULTS = (
         ELECTED,
         "if closed is None and place.record is None:",
         "if False:",
+        seed=82,
         like=JUDGED,
     ),
     Fault(
@@ -63,6 +66,7 @@ ELECTED_FAULTS = (
         ELECTED,
         "if closed and not self._afterwards.takes_claim(closed, record.index, sender, tick):",
         "if False:",
+        seed=42,
         like=JUDGED,
     ),
     Fault(
@@ -84,6 +88,7 @@ ELECTED_FAULTS = (
         AFTERWARDS,
         "if not closed.progress.lacks(prover):",
         "if False:",
+        seed=4,
         like=OWNED,
     ),
     Fault(
@@ -98,6 +103,7 @@ ELECTED_FAULTS = (
         AFTERWARDS,
         "return self.grace_ends(closed) < tick <= self.decided(closed)",
         "return tick <= self.decided(closed)",
+        seed=12,
         like=JUDGED,
     ),
     Fault(

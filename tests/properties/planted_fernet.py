@@ -65,6 +65,7 @@ FERNET_FAULTS = (
         FERNET,
         "part = ledger.holds(bond) * self.parameters.orphan_bps // FULL_SHARE",
         "part = ledger.holds(bond)",
+        seed=5,
     ),
     FernetFault(
         "a bond that the stake does not cover",
@@ -89,6 +90,7 @@ FERNET_FAULTS = (
         FERNET,
         "best = next((one.job for one in self._state.open_blocks), None)",
         "best = next((one for one, job in jobs.items() if job.is_proven), None)",
+        seed=4,
         parameters=QUICK_F0,
     ),
     FernetFault(
@@ -96,6 +98,7 @@ FERNET_FAULTS = (
         FERNET,
         "best = next(one for one in state.open_blocks if one.round == newest)",
         "best = state.open_blocks[-1]",
+        seed=1,
         parameters=QUICK_F0,
     ),
     FernetFault(
@@ -110,6 +113,7 @@ FERNET_FAULTS = (
         FERNET,
         "if self.parameters.backup_ticks and not frame.jobs:",
         "if self.parameters.backup_ticks:",
+        seed=3,
         parameters=QUICK_F0,
     ),
     FernetFault(
@@ -117,6 +121,7 @@ FERNET_FAULTS = (
         FERNET,
         "elif isinstance(phase, AwaitingBackup) and tick >= phase.closes:",
         "elif isinstance(phase, AwaitingBackup) and tick > phase.closes:",
+        seed=17,
         parameters=QUICK_F2,
     ),
     FernetFault(
@@ -131,6 +136,7 @@ FERNET_FAULTS = (
         FERNET,
         "if any(payload.vrf_proof):",
         "if False:",
+        seed=44,
         parameters=QUICK_F2,
     ),
     AwardedFault(
@@ -138,6 +144,7 @@ FERNET_FAULTS = (
         FERNET,
         "one for one in phase.elected if frame.is_committed(self._state.round, one.sequencer)",
         "one for one in phase.elected",
+        seed=4,
         parameters=QUICK_F2,
     ),
 )
