@@ -47,6 +47,7 @@ from protocol.types import (
     Root,
     Round,
     Slot,
+    Stake,
     Tick,
     TreeIndex,
     VrfKey,
@@ -364,9 +365,12 @@ class ProvingRule(Rule, Protocol):
     def may_deliver(self, job: JobId, index: TreeIndex, prover: Account) -> bool:
         """Whether the prover holds a right to the tree node, open or waiting for inputs."""
 
-    def enlistment(self, account: Account, tick: Tick, lifetime: Tick) -> Payload | None:
+    def enlistment(
+        self, account: Account, stake: Stake, tick: Tick, lifetime: Tick
+    ) -> Payload | None:
         """A payload that keeps the account electable, if it is time for one.
 
+        :param stake: prover stake of the account.
         :param lifetime: ticks for which the account wants to stay electable.
         """
 

@@ -53,7 +53,7 @@ from protocol.messages import (
 )
 from protocol.ports import LeafContent, MergeContent, ProverBackend
 from protocol.rules import ProvingDuty, Stage
-from protocol.types import Amount, Count, Tick, TreeIndex
+from protocol.types import Amount, Count, Stake, Tick, TreeIndex
 from prover.backup import BackupProver
 from prover.tasks import LeafTask, MergeTask, ProvingTask
 
@@ -93,7 +93,8 @@ class ProverAgent:
     def _enlist(self, view: View) -> Iterator[Action]:
         machine = view.machine
         lifetime = Tick(min(self.settings.intent_ticks, machine.genesis.network.epoch_ticks))
-        payload = machine.proving.enlistment(view.account, machine.tick, lifetime)
+        stake = Stake(machine.ledger.holds(prover_stake(view.account)))
+        payload = machine.proving.enlistment(view.account, stake, machine.tick, lifetime)
         if payload is not None and type(payload) not in map(type, view.own_pending()):
             yield Submit(payload)
 

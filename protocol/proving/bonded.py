@@ -104,6 +104,7 @@ from protocol.types import (
     JobId,
     OperationHash,
     Round,
+    Stake,
     Tick,
     TreeIndex,
     Work,
@@ -301,7 +302,9 @@ class Bonded:
             return False
         return progress.prover == prover
 
-    def enlistment(self, account: Account, tick: Tick, lifetime: Tick) -> Payload | None:
+    def enlistment(
+        self, account: Account, stake: Stake, tick: Tick, lifetime: Tick
+    ) -> Payload | None:
         """Nothing: who wants to prove bids."""
         return None
 

@@ -146,6 +146,7 @@ from protocol.types import (
     JobId,
     OperationHash,
     Round,
+    Stake,
     Tick,
     TreeIndex,
 )
@@ -238,11 +239,15 @@ class Elected:
             return False
         return progress.places[index].is_held_by(prover)
 
-    def enlistment(self, account: Account, tick: Tick, lifetime: Tick) -> Payload | None:
-        """An intent, when the last one has less than half of its lifetime left."""
+    def enlistment(
+        self, account: Account, stake: Stake, tick: Tick, lifetime: Tick
+    ) -> Payload | None:
+        """An intent, when the stake buys a card and the last intent has less than half of its
+        lifetime left.
+        """
         until = self._intents.get(account, Tick(0))
         lifetime = min(lifetime, self.parameters.intent_ticks_max)
-        if until > tick + lifetime // 2:
+        if stake < self.parameters.stake_unit or until > tick + lifetime // 2:
             return None
         return Intent(Count(1), Tick(tick + lifetime))
 

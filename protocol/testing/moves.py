@@ -71,6 +71,7 @@ from protocol.types import (
     Round,
     Salt,
     Slot,
+    Stake,
     Tick,
     TransferDigest,
     TreeIndex,
@@ -338,7 +339,8 @@ def everybody_enlists(world: World, lifetime: int = 500) -> None:
     """All provers of the scenario do what their rule asks for to be elected."""
     for name in world.scenario.provers:
         rule, account = world.machine.proving, actor(name).account
-        payload = rule.enlistment(account, world.tick, Tick(lifetime))
+        stake = Stake(world.machine.ledger.holds(prover_stake(account)))
+        payload = rule.enlistment(account, stake, world.tick, Tick(lifetime))
         if payload is not None:
             world.say(name, payload)
 

@@ -148,7 +148,7 @@ class Anybody(Toy):
     def may_deliver(self, job, index, prover):
         return job in self.records
 
-    def enlistment(self, account, tick, lifetime):
+    def enlistment(self, account, stake, tick, lifetime):
         return None
 
     def errands(self, account, tick):

@@ -523,10 +523,12 @@ def test_an_enlistment_is_due_at_half_of_its_lifetime():
     world = network(cards=(1,))
     rule, account = world.machine.proving, actor("p0").account
     until = rule.intent_until(account)
-    assert rule.enlistment(account, Tick(until - 51), Tick(100)) is None
-    assert rule.enlistment(account, Tick(until - 50), Tick(100)) == Intent(
+    unit = rule.parameters.stake_unit
+    assert rule.enlistment(account, unit, Tick(until - 51), Tick(100)) is None
+    assert rule.enlistment(account, unit, Tick(until - 50), Tick(100)) == Intent(
         Count(1), Tick(until + 50)
     )
+    assert rule.enlistment(account, Stake(unit - 1), Tick(until - 50), Tick(100)) is None
 
 
 # --- what agents and proposers ask ---

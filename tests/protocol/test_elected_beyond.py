@@ -832,7 +832,8 @@ def test_an_intent_reaches_only_so_far():
     assert refusals(world.step().events) == ["INTENT_TOO_LONG"]
     rule = world.machine.proving
     capped = Intent(Count(1), Tick(25))
-    assert rule.enlistment(actor(OUTSIDER).account, Tick(5), Tick(400)) == capped
+    unit = rule.parameters.stake_unit
+    assert rule.enlistment(actor(OUTSIDER).account, unit, Tick(5), Tick(400)) == capped
 
 
 @pytest.mark.parametrize(

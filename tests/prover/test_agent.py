@@ -69,7 +69,7 @@ class Facts:
                 job={JOB: job}.get,
                 duties=lambda account: tuple(self.duties),
                 errands=lambda account, tick: self.errands,
-                enlistment=lambda account, tick, lifetime: self.enlistment,
+                enlistment=lambda account, stake, tick, lifetime: self.enlistment,
                 recorded_claim=lambda job, index: self.recorded.get(index),
                 may_deliver=lambda job, index, prover: prover in self.deliverers,
             ),

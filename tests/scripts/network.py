@@ -26,6 +26,7 @@ from protocol.happenings import (
     TimePassed,
     VoteHeard,
 )
+from protocol.ledger import prover_stake
 from protocol.messages import (
     LOG_BLOCK_BYTES_MAX,
     NO_JOB,
@@ -257,7 +258,8 @@ class SmallNetwork:
     def _act(self) -> None:
         for name in PROVERS:
             account = actor(name).account
-            payload = self.machine.proving.enlistment(account, self.machine.tick, Tick(64))
+            stake = Stake(self.machine.ledger.holds(prover_stake(account)))
+            payload = self.machine.proving.enlistment(account, stake, self.machine.tick, Tick(64))
             if payload is not None:
                 self._say_once((name, self.machine.tick // 24), name, payload)
             for duty in self.machine.proving.duties(account):
