@@ -12,6 +12,8 @@ from protocol.events import EquivocationPunished, OperationAccepted, OperationRe
 from protocol.ledger import BURNED, VAULT, Cause, Moved, balance, log_stake
 from protocol.machine import EVIDENCE_EPOCHS, FinalBlock, Saved
 from protocol.messages import (
+    Award,
+    Bid,
     Intent,
     Operation,
     ProofRecord,
@@ -19,6 +21,7 @@ from protocol.messages import (
     Vote,
     VoteEvidence,
     operation_hash,
+    sign_bid,
     sign_header,
     sign_vote,
 )
@@ -171,6 +174,15 @@ def test_earliest_asks_the_rule_that_handles_the_kind():
     record = ProofRecord(bytes(32), at(0, 0), bytes(32), None, bytes(32))
     operation = Operation(actor("p0").account, Nonce(1), Tick(9), record)
     assert world.machine.earliest(operation, ()) is None
+
+
+def test_a_kind_that_no_rule_handles_is_refused_at_once():
+    world = network()
+    offer = Bid(actor("p0").account, 0, actor("s0").account, 1, 1, 1, 9)
+    award = Award(sign_bid(actor("p0").seed, world.machine.network, offer))
+    signed = world.say("s0", award)
+    assert world.machine.earliest(signed.operation, ()) == 0
+    assert refusals(world.step().events) == ["UNHANDLED_KIND"]
 
 
 def test_a_prover_is_recorded_once_for_a_tree_node():
