@@ -37,6 +37,8 @@ from p2p.limits import Size
 from p2p.store import Store
 from p2p.sync import BLOCKS_REQUEST, certified_from, decode_certified, encode_certified, tick_bytes
 from protocol.agents import (
+    PAUSE_NOTE,
+    PAUSED,
     Action,
     Agent,
     AgentEvent,
@@ -46,16 +48,20 @@ from protocol.agents import (
     KeepBody,
     KeepNote,
     KnownProof,
+    Paused,
     ProofFailed,
     ProofKey,
     ProofKnown,
     ProofMade,
+    Resumed,
     Send,
     SendBid,
     SlotBegan,
     StartProof,
     Submit,
+    Tell,
     TransferHeard,
+    is_paused,
 )
 from protocol.codec import encode
 from protocol.errors import Reason, Refused
@@ -102,7 +108,7 @@ from protocol.messages import (
 from protocol.ports import Clock, Network, ProverBackend, RequestFailed, RollupState, Topic
 from protocol.replica import PENDING_MAX, Replica
 from protocol.rollup import ExecutedBlock
-from protocol.types import Account, BodyHash, JobId, Milliseconds, Slot, Tick, TreeIndex
+from protocol.types import Account, BodyHash, Count, JobId, Milliseconds, Slot, Tick, TreeIndex
 
 INBOX_MAX: Final = 4_096
 """Events waiting for the owner; what arrives beyond is ignored and fetched later."""
@@ -160,6 +166,13 @@ class ProofCancelled:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentTold:
+    """An agent has a word for the operator."""
+
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
 class MessageRefused:
     """A message was refused and is somebody's fault.
 
@@ -182,6 +195,7 @@ NodeEvent: TypeAlias = (
     | ProofStarted
     | ProofFinished
     | ProofCancelled
+    | AgentTold
     | MessageRefused
 )
 
@@ -327,6 +341,23 @@ class Node:
             "pockets": Size(len(self.machine.ledger.pockets())),
             **self._archive.sizes(),
         }
+
+    # --- pausing ---
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether its agents take on nothing new, also since before a restart."""
+        return is_paused(self)
+
+    async def pause(self) -> None:
+        """Have the agents take on nothing new and serve what they have; a restart keeps that."""
+        self._parts.store.put_note(PAUSE_NOTE, PAUSED)
+        await self._send.send(Paused())
+
+    async def resume(self) -> None:
+        """End the pause."""
+        self._parts.store.put_note(PAUSE_NOTE, b"")
+        await self._send.send(Resumed())
 
     # --- running ---
 
@@ -596,6 +627,9 @@ class Node:
                 await self._ask_agents(TransferHeard(signed))
             case SendBid(bid):
                 await self._send_bid(bid)
+            case Tell(sentence):
+                log.info("%s", sentence)
+                self._parts.observer(AgentTold(sentence))
 
     async def _send_bid(self, bid: Bid) -> None:
         identity = self._replica.identity
@@ -621,7 +655,8 @@ class Node:
                 await self._send.send(ProofFailed(key, worked))
             else:
                 self._parts.observer(ProofFinished(key, worked.wall_ms, worked.threads))
-                await self._send.send(ProofMade(key, task, worked.proof))
+                wall_ms, threads = Milliseconds(worked.wall_ms), Count(worked.threads)
+                await self._send.send(ProofMade(key, task, worked.proof, wall_ms, threads))
 
 
 def _record_of(payload: Payload) -> ProofRecord | None:

@@ -11,14 +11,29 @@ that was restarted goes on where it stood.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from protocol.happenings import BlockFinal
 from protocol.machine import Machine
 from protocol.messages import Bid, Payload, ProofRecord, SignedBid, SignedTransfer
 from protocol.ports import RollupState
 from protocol.rollup import ExecutedBlock
-from protocol.types import Account, BodyHash, JobId, Round, Slot, TreeIndex
+from protocol.types import (
+    Account,
+    BodyHash,
+    Count,
+    JobId,
+    Milliseconds,
+    Round,
+    Slot,
+    TreeIndex,
+)
+
+PAUSE_NOTE: Final = "pause"
+"""Name of the note in which a node keeps whether it is paused, so that a restart keeps it, too."""
+
+PAUSED: Final = b"paused"
+"""What that note says while the node is paused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +87,17 @@ class ProofKnown:
 
 @dataclass(frozen=True, slots=True)
 class ProofMade:
-    """A worker of this node finished."""
+    """A worker of this node finished.
+
+    :ivar wall_ms: what proving took, without waiting for a worker.
+    :ivar threads: on so many threads; 0 where nobody measured.
+    """
 
     key: ProofKey
     task: Any
     proof: bytes
+    wall_ms: Milliseconds = Milliseconds(0)
+    threads: Count = Count(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +122,16 @@ class BidHeard:
     signed: SignedBid
 
 
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """The node's operator wants it to take on nothing new, and to serve what it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The pause is over."""
+
+
 AgentEvent: TypeAlias = (
     SlotBegan
     | BlockFinal
@@ -110,6 +141,8 @@ AgentEvent: TypeAlias = (
     | ProofFailed
     | TransferHeard
     | BidHeard
+    | Paused
+    | Resumed
 )
 
 
@@ -204,7 +237,19 @@ class SendBid:
     bid: Bid
 
 
-Action: TypeAlias = Submit | KeepBody | KeepNote | StartProof | CancelProof | Send | SendBid
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Tell the node's operator something that it can act upon."""
+
+    sentence: str
+
+
+Action: TypeAlias = Submit | KeepBody | KeepNote | StartProof | CancelProof | Send | SendBid | Tell
+
+
+def is_paused(view: View) -> bool:
+    """Whether the node is to take on nothing new."""
+    return view.note(PAUSE_NOTE) == PAUSED
 
 
 class Agent(Protocol):

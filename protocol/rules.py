@@ -228,6 +228,20 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class Election:
+    """What a rule that elects provers has for an account.
+
+    :ivar until: last tick at which it can be elected, as it stands; 0 if it never enlisted.
+    :ivar leaf_window_ticks: time for a leaf of its own, from finality of its right.
+    :ivar merge_window_ticks: the same for a merge.
+    """
+
+    until: Tick
+    leaf_window_ticks: Tick
+    merge_window_ticks: Tick
+
+
+@dataclass(frozen=True, slots=True)
 class CommitDuty:
     """The account may commit to a block on ``parent``, with a VRF proof on ``lot``.
 
@@ -373,6 +387,9 @@ class ProvingRule(Rule, Protocol):
         :param stake: prover stake of the account.
         :param lifetime: ticks for which the account wants to stay electable.
         """
+
+    def election(self, account: Account) -> Election | None:
+        """How the account stands where provers are elected; None where they are not."""
 
     def ask(self, block: AwaitedBlock, worth: Amount, tick: Tick) -> Ask | None:
         """What a bid for the block must offer at ``tick``; None when no bid is wanted.

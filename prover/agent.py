@@ -2,8 +2,11 @@
 
 Rules, upon any event:
 
-- While the proving rule says that it is time, enlist (an intent). Without prover stake no record
-  would count: then neither this nor the next.
+- While the proving rule says that it is time, enlist (an intent), for as many proofs at a time as
+  there are workers. Without prover stake no record would count: then neither this nor the next.
+  Not while one more leaf, or one more merge, behind everything that is owed would take longer than
+  the rule's window for it, as :mod:`prover.forecast` predicts: then the operator is told why, once.
+- While the node is paused, withdraw the intent and begin no backup; see :mod:`prover.pausing`.
 - For every duty that the proving rule names, if the pay is worth the work, start a proof as soon as
   its inputs are known: a leaf when the block's body was executed, a merge when valid proofs of both
   children are known, recorded or not. A child's recorded proof is taken before any other; before
@@ -18,14 +21,15 @@ Rules, upon any event:
 *Worth:* ``reward + at_stake >= cost_per_work * work``. A takeover pays nothing by itself in the
 thread's rule, but without it the prover's own tree nodes of the job pay nothing either.
 
-The agent keeps no state: what is running, known and pending is in the view, what must survive a
-restart is in notes. Backups, if it was told to make any, are :mod:`prover.backup`'s.
+The agent keeps no state but how long proofs took here: what is running, known and pending is in the
+view, what must survive a restart is in notes. Backups, if it was told to make any, are
+:mod:`prover.backup`'s.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from protocol import tree
 from protocol.agents import (
@@ -40,13 +44,16 @@ from protocol.agents import (
     ProofMade,
     StartProof,
     Submit,
+    Tell,
     View,
+    is_paused,
 )
 from protocol.codec import decode, encode
 from protocol.ledger import prover_stake
 from protocol.messages import (
     OPERATION_BYTES_MAX,
     Inclusion,
+    Intent,
     ProofRecord,
     UncleClaim,
     body_hash,
@@ -55,6 +62,8 @@ from protocol.ports import LeafContent, MergeContent, ProverBackend
 from protocol.rules import ProvingDuty, Stage
 from protocol.types import Amount, Count, Stake, Tick, TreeIndex
 from prover.backup import BackupProver
+from prover.forecast import UNTIMED, Capacity, Load, owed_load
+from prover.pausing import Drain, is_bound, withdrawal
 from prover.tasks import LeafTask, MergeTask, ProvingTask
 
 
@@ -67,11 +76,13 @@ class ProverSettings:
     :ivar backs_up: it proves whole blocks that the sequencer of its own node built, where the
         sequencing rule calls for a backup.
     :ivar intent_ticks: for how long it wants to stay electable without saying so again.
+    :ivar capacity: workers, cores and what is known of their speed, to begin with.
     """
 
     cost_per_work: Amount = Amount(1)
     intent_ticks: Tick = Tick(128)
     backs_up: bool = False
+    capacity: Capacity = UNTIMED
 
 
 class ProverAgent:
@@ -81,12 +92,17 @@ class ProverAgent:
         self.settings = settings
         self.backend = backend
         self.backup = BackupProver(backend) if settings.backs_up else None
+        self.capacity = settings.capacity
+        self._drain = Drain()
+        self._told_slow = False
 
     def decide(self, view: View, event: AgentEvent) -> tuple[Action, ...]:
         """Actions upon an event; see the module."""
+        self.capacity = self.capacity.learned(event)
         made = self._made(view, event) if isinstance(event, ProofMade) else ()
         said = (*self._enlist(view), *self._include(view)) if _has_stake(view) else ()
-        return (*made, *said, *self._reconcile(view, event))
+        told = self._drain.tell(view)
+        return (*made, *said, *self._reconcile(view, event), *told)
 
     # --- being electable ---
 
@@ -95,8 +111,41 @@ class ProverAgent:
         lifetime = Tick(min(self.settings.intent_ticks, machine.genesis.network.epoch_ticks))
         stake = Stake(machine.ledger.holds(prover_stake(view.account)))
         payload = machine.proving.enlistment(view.account, stake, machine.tick, lifetime)
-        if payload is not None and type(payload) not in map(type, view.own_pending()):
-            yield Submit(payload)
+        said = tuple(map(type, view.own_pending()))
+        if is_paused(view):
+            if Intent not in said:
+                yield from withdrawal(view, self.capacity.workers)
+            return
+        if payload is None or type(payload) in said:
+            return
+        if (slow := self.too_slow(view)) is not None:
+            if not self._told_slow:
+                yield Tell(slow)
+            self._told_slow = True
+            return
+        self._told_slow = False
+        if isinstance(payload, Intent):
+            payload = replace(payload, capacity=self.capacity.workers)
+        yield Submit(payload)
+
+    def too_slow(self, view: View) -> str | None:
+        """A sentence that says why it would miss a window if it could be elected, if it would."""
+        election = view.machine.proving.election(view.account)
+        if election is None:
+            return None
+        owed, slot_ms = owed_load(view), view.machine.genesis.network.slot_ms
+        needs = (
+            ("a leaf", Load(leaves=1), election.leaf_window_ticks),
+            ("a merge", Load(merges=1), election.merge_window_ticks),
+        )
+        for name, load, window in needs:
+            ticks = self.capacity.ticks((load,), owed, slot_ms)
+            if ticks is not None and ticks > window:
+                return (
+                    f"not enlisting: {name} behind {owed.leaves} leaves and {owed.merges} merges "
+                    f"is predicted to take {ticks} ticks here, and its window has {window}"
+                )
+        return None
 
     # --- including ---
 
@@ -110,11 +159,14 @@ class ProverAgent:
 
     def _reconcile(self, view: View, event: AgentEvent) -> Iterator[Action]:
         called = view.machine.proving.duties(view.account) if _has_stake(view) else ()
+        if is_paused(view):
+            called = tuple(one for one in called if is_bound(one) or one.stage is Stage.UNCLE)
         duties = [one for one in called if self._pays(one)]
         wanted = {ProofKey(duty.job, duty.index): duty for duty in duties}
         finished = event.key if isinstance(event, ProofMade | ProofFailed) else None
         running = view.running()
-        plan = None if self.backup is None else self.backup.plan(view, event)
+        backs_up = self.backup is not None and not is_paused(view)
+        plan = self.backup.plan(view, event) if self.backup and backs_up else None
         spare = {} if self.backup is None or plan is None else self.backup.tasks(view, plan)
         for key in running:
             if key not in wanted and key not in spare:

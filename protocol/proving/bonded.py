@@ -308,6 +308,9 @@ class Bonded:
         """Nothing: who wants to prove bids."""
         return None
 
+    def election(self, account: Account) -> None:
+        """Nothing: provers are chosen."""
+
     def ask(self, block: AwaitedBlock, worth: Amount, tick: Tick) -> Ask | None:
         """The bond that is due, and all the time there is; None once the block is promised."""
         if self.is_committed(block.round, block.sequencer):

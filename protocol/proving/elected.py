@@ -135,7 +135,7 @@ from protocol.proving.pay import (
 )
 from protocol.proving.progress import Failure, Place, Progress, Recorded, Right
 from protocol.proving.records import check_children, ordered_at
-from protocol.rules import Ask, AwaitedBlock, Errand, Frame, Job, ProvingDuty, Stage
+from protocol.rules import Ask, AwaitedBlock, Election, Errand, Frame, Job, ProvingDuty, Stage
 from protocol.signing import digest
 from protocol.types import (
     FULL_SHARE,
@@ -250,6 +250,11 @@ class Elected:
         if stake < self.parameters.stake_unit or until > tick + lifetime // 2:
             return None
         return Intent(Count(1), Tick(tick + lifetime))
+
+    def election(self, account: Account) -> Election:
+        """The end of the account's intent, and the windows."""
+        until, parameters = self._intents.get(account, Tick(0)), self.parameters
+        return Election(until, parameters.leaf_window_ticks, parameters.merge_window_ticks)
 
     def ask(self, block: AwaitedBlock, worth: Amount, tick: Tick) -> Ask | None:
         """Nothing: the beacon decides who proves."""

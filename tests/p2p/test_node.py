@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import trio
 
 from p2p.memory import LinkModel
-from p2p.node import ProofStarted
-from protocol.events import Assigned, JobSettled, ProofRecorded, RightMissed, TakenOver
+from p2p.node import AgentTold, ProofStarted
+from protocol.events import (
+    Assigned,
+    IntentRegistered,
+    JobOpened,
+    JobSettled,
+    ProofRecorded,
+    RightMissed,
+    TakenOver,
+)
+from protocol.happenings import BlockFinal
 from protocol.ledger import Cause, Moved
 from protocol.types import Milliseconds
 from scripts.launcher.plan import Wish
@@ -97,6 +107,51 @@ def test_a_stopped_validator_goes_on_from_its_store_and_signs_nothing_twice(
     town.assert_agreement()
     assert town["validator-2"].height > heights[0] + 8
     assert not town["validator-1"].running.machine._punished
+
+
+def test_a_paused_prover_serves_what_it_owes_and_comes_back_when_it_is_resumed(
+    tmp_path: Path,
+) -> None:
+    """Over a restart in between: what was elected before is delivered, nothing is missed."""
+    town = Town(tmp_path, replace(MODELLED, blocks=8))
+    drained_at: list[int] = []
+
+    async def story(nursery: trio.Nursery) -> None:
+        mine, watcher = town["prover-1"], town["validator-1"]
+        await town.until(lambda: any(isinstance(one, ProofStarted) for one in mine.told))
+        await mine.running.pause()
+        mine.stop()
+        await trio.sleep(1)
+        nursery.start_soon(mine.run)
+        await town.until(lambda: any(isinstance(one, AgentTold) for one in mine.told))
+        assert mine.running.is_paused
+        drained_at.append(mine.height)
+        opened = len(watcher.events(JobOpened))
+        await town.until(lambda: len(watcher.events(JobOpened)) > opened)
+        await mine.running.resume()
+        assert not mine.running.is_paused
+        await town.until(lambda: everybody_settled(town, 8))
+
+    live(town, story)
+    town.assert_agreement()
+    mine, (drained,) = town["prover-1"], drained_at
+    assert not [one for one in mine.events(RightMissed) if one.holder == mine.account]
+    deliveries = [one.job for one in mine.events(ProofRecorded) if one.prover == mine.account]
+    assert deliveries
+    jobs = {one.job: at for at, final in mine.finals.items() for one in opened_in(final)}
+    pools = {one.job: one.pool for one in mine.events(JobOpened)}
+    without = [
+        job for job, pool in pools.items() if mine.account not in {one.prover for one in pool}
+    ]
+    assert without
+    assert any(jobs[job] > drained for job in without)
+    assert not set(deliveries) & set(without)
+    intents = [one for one in mine.events(IntentRegistered) if one.prover == mine.account]
+    assert len(intents) == 3  # at the start, a short one when paused, again when resumed
+
+
+def opened_in(final: BlockFinal) -> list[JobOpened]:
+    return [one for one in final.applied.events if isinstance(one, JobOpened)]
 
 
 def test_the_log_stands_still_without_a_quorum_and_goes_on_with_one(tmp_path: Path) -> None:

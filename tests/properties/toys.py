@@ -151,6 +151,9 @@ class Anybody(Toy):
     def enlistment(self, account, stake, tick, lifetime):
         return None
 
+    def election(self, account):
+        return None
+
     def errands(self, account, tick):
         return ()
 

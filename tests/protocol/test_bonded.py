@@ -518,6 +518,7 @@ def test_nobody_enlists_and_nobody_is_elected():
     world = network()
     rule = world.machine.proving
     assert rule.enlistment(actor("p1").account, Stake(9), Tick(9), Tick(9)) is None
+    assert rule.election(actor("p1").account) is None
     assert (rule.pool(None), rule.compensate(None, None, BURNED, Amount(9))) == ((), 0)
 
 

@@ -28,7 +28,7 @@ from protocol.proving.deal import deal, heirs, merge_side
 from protocol.proving.elected import CARDS_MAX, Elected
 from protocol.proving.elected_parameters import ElectedParameters
 from protocol.proving.progress import Place, Progress, Recorded, Right
-from protocol.rules import Job, Moment, Stage
+from protocol.rules import Election, Job, Moment, Stage
 from protocol.signing import digest
 from protocol.testing import actor
 from protocol.testing.cast import OUTSIDER, PROVERS
@@ -529,6 +529,15 @@ def test_an_enlistment_is_due_at_half_of_its_lifetime():
         Count(1), Tick(until + 50)
     )
     assert rule.enlistment(account, Stake(unit - 1), Tick(until - 50), Tick(100)) is None
+
+
+def test_an_election_names_the_last_tick_of_the_intent_and_the_windows():
+    world = network(cards=(1,))
+    rule, parameters = world.machine.proving, world.machine.proving.parameters
+    windows = parameters.leaf_window_ticks, parameters.merge_window_ticks
+    until = rule.intent_until(actor("p0").account)
+    assert rule.election(actor("p0").account) == Election(until, *windows)
+    assert rule.election(actor("s0").account) == Election(Tick(0), *windows)
 
 
 # --- what agents and proposers ask ---

@@ -7,22 +7,40 @@ from types import SimpleNamespace
 from typing import Any
 
 from protocol.agents import (
+    PAUSE_NOTE,
+    PAUSED,
     CancelProof,
     KeepBody,
     KeepNote,
     KnownProof,
+    Paused,
     ProofFailed,
     ProofKey,
     ProofMade,
+    Resumed,
     SlotBegan,
     StartProof,
     Submit,
+    Tell,
 )
 from protocol.messages import Inclusion, Intent, ProofRecord, UncleClaim, body_hash
-from protocol.rules import Ballot, ProvingDuty, Stage
-from protocol.types import Account, Amount, Claim, Count, JobId, Slot, Tick, TreeIndex, Work
+from protocol.rules import Ballot, Election, ProvingDuty, Stage
+from protocol.types import (
+    Account,
+    Amount,
+    Claim,
+    Count,
+    JobId,
+    Milliseconds,
+    Slot,
+    Tick,
+    TreeIndex,
+    Work,
+)
 from prover.agent import ProverAgent, ProverSettings
+from prover.forecast import Capacity, Times
 from prover.modelled import ModelledBackend
+from prover.pausing import DRAINED, WITHDRAWAL_TICKS
 from prover.tasks import LeafTask, MergeTask
 
 ME, OTHER = Account(bytes([1]) * 32), Account(bytes([2]) * 32)
@@ -51,6 +69,8 @@ class Facts:
     enlistment: Intent | None = None
     errands: tuple[Any, ...] = ()
     has_block: bool = True
+    election: Election | None = None
+    awaited: tuple[Any, ...] = ()
     stake: int = 1
     account: Account = ME
     jobs_opened: int = 1
@@ -62,13 +82,15 @@ class Facts:
         job = SimpleNamespace(id=JOB, header=header, opened_at=Tick(3))
         return SimpleNamespace(
             tick=Tick(7),
-            genesis=SimpleNamespace(network=SimpleNamespace(epoch_ticks=Tick(64))),
+            genesis=SimpleNamespace(network=SimpleNamespace(epoch_ticks=Tick(64), slot_ms=1_000)),
             ledger=SimpleNamespace(holds=lambda pocket: self.stake),
             jobs={JOB: job},
+            sequencing=SimpleNamespace(awaited=lambda: self.awaited),
             proving=SimpleNamespace(
                 job={JOB: job}.get,
                 duties=lambda account: tuple(self.duties),
                 errands=lambda account, tick: self.errands,
+                election=lambda account: self.election,
                 enlistment=lambda account, stake, tick, lifetime: self.enlistment,
                 recorded_claim=lambda job, index: self.recorded.get(index),
                 may_deliver=lambda job, index, prover: prover in self.deliverers,
@@ -257,3 +279,145 @@ def test_without_prover_stake_it_neither_enlists_nor_proves() -> None:
     assert decide(facts) == []
     facts.stake = 1
     assert {type(one) for one in decide(facts)} == {Submit, StartProof}
+
+
+# --- what it can do in time ---
+
+
+def able(leaf_ms: int, merge_ms: int) -> ProverAgent:
+    """An agent with two workers on two cores whose proofs took so long on one thread."""
+    leaf, merge = (Times(((Count(1), Milliseconds(ms)),)) for ms in (leaf_ms, merge_ms))
+    capacity = Capacity(Count(2), Count(2), leaf, merge)
+    return ProverAgent(ProverSettings(capacity=capacity), ModelledBackend())
+
+
+def election(leaf_window: int, merge_window: int, until: int = 0) -> Election:
+    return Election(Tick(until), Tick(leaf_window), Tick(merge_window))
+
+
+INTENT = Intent(Count(1), Tick(71))
+
+
+def test_it_enlists_for_as_many_proofs_as_it_has_workers() -> None:
+    facts = Facts([], enlistment=INTENT, election=election(5, 5))
+    assert list(able(1_000, 1_000).decide(facts, TICK)) == [Submit(Intent(Count(2), Tick(71)))]
+
+
+def test_it_does_not_enlist_for_windows_that_it_would_miss_and_says_so_once() -> None:
+    facts = Facts([], enlistment=INTENT, election=election(5, 7))
+    for leaf_ms, merge_ms, name in ((3_001, 5_000, "a leaf"), (3_000, 5_001, "a merge")):
+        slow = able(leaf_ms, merge_ms)
+        (told,) = slow.decide(facts, TICK)
+        assert isinstance(told, Tell)
+        assert name in told.sentence
+        assert slow.decide(facts, TICK) == ()
+    assert isinstance(able(3_000, 5_000).decide(facts, TICK)[0], Submit)
+
+
+def test_what_is_owed_counts_and_what_is_open_to_anybody_does_not() -> None:
+    facts = Facts([], enlistment=INTENT, election=election(6, 6), has_block=False)
+    steady = able(2_000, 2_000)
+    facts.duties = [duty(NEXT, Stage.OPEN, 9, 0), duty(LEAF, Stage.OPEN, 9, 0)]
+    assert len(steady.decide(facts, TICK)) == 1
+    facts.duties = [duty(LEAF, Stage.OWN, 99, 0), duty(NEXT, Stage.TAKEOVER, 99, 0)]
+    assert len(steady.decide(facts, TICK)) == 1
+    facts.busy = (ProofKey(JOB, LEAF),)
+    assert len(steady.decide(facts, TICK)) == 1
+    facts.duties = [*facts.duties, duty(MERGE, Stage.OWN, 99, 0)]
+    (told,) = steady.decide(facts, TICK)
+    assert isinstance(told, Tell)
+    assert "behind 2 leaves and 1 merges" in told.sentence
+
+
+def test_it_learns_from_what_it_proves_and_takes_its_word_back() -> None:
+    facts = Facts([], enlistment=INTENT, election=election(3, 9))
+    slow = able(2_000, 1_000)
+    task = LeafTask(JOB, ME, LEAF, Count(2), Tick(3), b"witness")
+    assert isinstance(slow.decide(facts, TICK)[0], Tell)
+    made = ProofMade(ProofKey(JOB, LEAF), task, b"", Milliseconds(400), Count(1))
+    for _ in range(3):
+        assert not any(isinstance(one, Submit) for one in slow.decide(facts, made))
+    assert Submit(Intent(Count(2), Tick(71))) in slow.decide(facts, made)
+
+
+def test_without_a_proof_that_was_timed_it_enlists() -> None:
+    facts = Facts([], enlistment=INTENT, election=election(1, 1))
+    assert decide(facts) == [Submit(INTENT)]
+
+
+# --- pausing ---
+
+
+def paused(duties: list[ProvingDuty], **rest: Any) -> Facts:
+    return Facts(duties, notes={PAUSE_NOTE: PAUSED}, enlistment=INTENT, **rest)
+
+
+def test_a_paused_prover_serves_its_rights_and_takes_nothing_new() -> None:
+    facts = paused([duty(LEAF, Stage.OWN, 10, 0), duty(NEXT, Stage.OPEN, 10, 0)])
+    (start,) = decide(facts, Paused())
+    assert start.key == ProofKey(JOB, LEAF)
+    facts.duties = [duty(NEXT, Stage.TAKEOVER, 10, 0)]
+    assert decide(facts)[0].key == ProofKey(JOB, NEXT)
+    facts.duties = [duty(NEXT, Stage.OPEN, 0, 10)]
+    assert decide(facts)[0].key == ProofKey(JOB, NEXT)
+    facts.notes.clear()
+    facts.duties = [duty(NEXT, Stage.OPEN, 10, 0)]
+    assert {type(one) for one in decide(facts, Resumed())} == {Submit, StartProof}
+
+
+def test_it_tells_once_that_it_is_drained_and_again_after_the_next_pause() -> None:
+    one = agent()
+    facts = paused([])
+    assert one.decide(facts, Paused()) == (Tell(DRAINED),)
+    assert one.decide(facts, TICK) == ()
+    facts.notes.clear()
+    assert one.decide(facts, Resumed()) == (Submit(INTENT),)
+    facts.notes[PAUSE_NOTE] = PAUSED
+    assert one.decide(facts, TICK) == (Tell(DRAINED),)
+
+
+def test_it_is_not_drained_while_it_can_be_elected_or_owes_or_proves() -> None:
+    blocked = (
+        paused([], election=election(5, 5, until=7)),
+        paused([], pending=(INTENT,)),
+        paused([duty(LEAF, Stage.OWN, 9, 0)], has_block=False),
+        paused([duty(LEAF, Stage.UNCLE, 0, 9)], has_block=False),
+    )
+    for facts in blocked:
+        assert decide(facts) == []
+    assert decide(paused([], busy=(ProofKey(JOB, LEAF),))) == [CancelProof(ProofKey(JOB, LEAF))]
+    assert decide(paused([], election=election(5, 5, until=6))) == [Tell(DRAINED)]
+    assert decide(paused([duty(LEAF, Stage.UNCLE, 9, 0)])) == [Tell(DRAINED)]
+
+
+def test_blocks_that_may_still_name_it_have_to_open_or_to_leave_first() -> None:
+    first, second = (SimpleNamespace(round=number, sequencer=OTHER) for number in (1, 2))
+    one = agent()
+    facts = paused([], awaited=(first,), election=election(5, 5, until=7))
+    assert one.decide(facts, TICK) == ()
+    facts.election = election(5, 5, until=6)
+    facts.awaited = (first, second)
+    assert one.decide(facts, TICK) == ()
+    facts.awaited = (second, SimpleNamespace(round=3, sequencer=OTHER))
+    assert one.decide(facts, TICK) == ()
+    facts.awaited = (SimpleNamespace(round=3, sequencer=OTHER),)
+    assert one.decide(facts, TICK) == (Tell(DRAINED),)
+
+
+def test_a_paused_node_still_claims_what_it_had_proven() -> None:
+    facts = Facts([duty(LEAF, Stage.OWN, 10, 0)])
+    task = LeafTask(JOB, ME, LEAF, Count(2), Tick(3), b"witness")
+    body, note, submit = decide(facts, ProofMade(ProofKey(JOB, LEAF), task, b"proof"))
+    uncle = paused([duty(LEAF, Stage.UNCLE, 100, 0)])
+    uncle.notes[note.name] = note.payload
+    uncle.bodies[submit.payload.proof] = body.body
+    assert Submit(UncleClaim(submit.payload)) in decide(uncle)
+
+
+def test_a_pause_cuts_a_long_intent_short_once() -> None:
+    facts = paused([], election=election(5, 5, until=7 + WITHDRAWAL_TICKS + 1))
+    withdrawn = Submit(Intent(Count(1), Tick(7 + WITHDRAWAL_TICKS)))
+    assert decide(facts) == [withdrawn]
+    assert decide(replace(facts, pending=(withdrawn.payload,))) == []
+    assert decide(replace(facts, election=election(5, 5, until=7 + WITHDRAWAL_TICKS))) == []
+    assert decide(replace(facts, stake=0)) == []

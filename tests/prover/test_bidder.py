@@ -8,14 +8,33 @@ from typing import Any
 
 import pytest
 
-from protocol.agents import SendBid, SlotBegan
+from protocol.agents import (
+    PAUSE_NOTE,
+    PAUSED,
+    Paused,
+    ProofKey,
+    ProofMade,
+    SendBid,
+    SlotBegan,
+)
 from protocol.happenings import BlockFinal
 from protocol.messages import Award, Bid, sign_bid
 from protocol.testing import Scenario, World, actor
 from protocol.testing.moves import commit, reveal
 from protocol.testing.scenario import BONDED
-from protocol.types import Amount, BasisPoints, Count, Slot, Tick, Work
+from protocol.types import (
+    Amount,
+    BasisPoints,
+    Count,
+    JobId,
+    Milliseconds,
+    Slot,
+    Tick,
+    TreeIndex,
+    Work,
+)
 from prover.bidder import BidderAgent, BidderSettings
+from prover.forecast import Capacity, Times
 
 EVENT = SlotBegan(Slot(1))
 S0, ME = actor("s0"), actor("p1")
@@ -33,8 +52,13 @@ def lead(world: World) -> None:
     world.wait(3)
 
 
-def view(world: World) -> Any:
-    return SimpleNamespace(machine=world.machine, account=ME.account)
+def view(world: World, pause: bytes = b"") -> Any:
+    return SimpleNamespace(
+        machine=world.machine,
+        account=ME.account,
+        note={PAUSE_NOTE: pause}.get,
+        running=lambda: (),
+    )
 
 
 def offers(agent: BidderAgent, world: World, event: Any = EVENT) -> list[Bid]:
@@ -127,3 +151,51 @@ def test_where_nobody_is_asked_it_offers_nothing() -> None:
     blocks = world.machine.sequencing.awaited()
     assert [one.sequencer for one in blocks] == [S0.account]
     assert offers(BidderAgent(BidderSettings()), world) == []
+
+
+def capable(ms: int) -> Capacity:
+    """One worker on one core."""
+    times = Times(((Count(1), Milliseconds(ms)),))
+    return Capacity(Count(1), Count(1), times, times)
+
+
+def test_a_bid_says_how_long_the_block_is_predicted_to_take() -> None:
+    world = network()
+    slot_ms = world.machine.genesis.network.slot_ms
+    (bid,) = offers(BidderAgent(BidderSettings(capacity=capable(slot_ms // 2))), world)
+    assert bid.latency_ticks == 15 // 2 + 1 + 2
+    assert offers(BidderAgent(BidderSettings(capacity=capable(slot_ms))), world) == []
+    settled = BidderSettings(latency_ticks=Tick(9), capacity=capable(slot_ms))
+    assert [one.latency_ticks for one in offers(BidderAgent(settled), world)] == [9]
+
+
+def test_what_it_learns_changes_later_bids_and_repeats_none() -> None:
+    world = network()
+    slot_ms = world.machine.genesis.network.slot_ms
+    agent = BidderAgent(BidderSettings(capacity=capable(slot_ms // 4)))
+    (before,) = offers(agent, world)
+    for level in (0, 1):
+        key = ProofKey(JobId(bytes(32)), TreeIndex(Count(level), Count(0)))
+        made = ProofMade(key, None, b"", Milliseconds(slot_ms), Count(1))
+        assert offers(agent, world, made) == []
+    reveal(world, how="honest", who="s0")
+    world.step()
+    (after,) = offers(agent, world)
+    # of 15 proofs at a quarter of a slot to 3 at seven sixteenths
+    assert (before.latency_ticks, after.latency_ticks) == (4 + 2, 2 + 2)
+
+
+def test_blocks_that_it_won_are_proven_first() -> None:
+    world = network()
+    slot_ms = world.machine.genesis.network.slot_ms
+    agent = BidderAgent(BidderSettings(capacity=capable(slot_ms // 3)))
+    (ask,) = world.machine.asks()
+    assert agent.predicted_ticks(view(world), ask) == 5 + 2
+    win(agent, world)
+    assert agent.predicted_ticks(view(world), ask) == 10 + 2
+
+
+def test_while_paused_it_offers_nothing() -> None:
+    world, agent = network(), BidderAgent(BidderSettings())
+    assert agent.decide(view(world, PAUSED), Paused()) == ()
+    assert len(offers(agent, world)) == 1
