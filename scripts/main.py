@@ -22,6 +22,10 @@ application = typer.Typer(
 )
 
 
+network = typer.Typer(no_args_is_help=True, help="Found a network that others join.")
+application.add_typer(network, name="network")
+
+
 @application.callback()
 def provnet() -> None:
     """Run, join, test and compare decentralised proving networks."""
@@ -153,6 +157,48 @@ def join(
     order = Order(bundle, wishes, digest, out, blocks)
     with Display(Console(highlight=False), plain=plain) as display, _errors_of_a_node():
         raise typer.Exit(join_network(order, display))
+
+
+@network.command("create")
+def found_network(
+    folder: Annotated[Path, typer.Argument(help="A new folder for everything.")],
+    name: Annotated[str, typer.Option(help="Name of the network.")] = "testnet",
+    validators: Annotated[int, typer.Option(help="Nodes that order the log.")] = 4,
+    provers: Annotated[int, typer.Option(help="Nodes that prove; without log stake.")] = 2,
+    leaves: Annotated[int, typer.Option(help="Leaves of each proof tree: 1, 2, 4, 8, ...")] = 4,
+    slot_ms: Annotated[int, typer.Option(help="Length of a slot; 0: by number of nodes.")] = 0,
+    backend: Annotated[str, typer.Option(help="plonky2 or modelled.")] = "plonky2",
+    sequencing: options.Sequencing = "fernet",
+    proving: options.Proving = "elected",
+    settings: options.Settings = None,
+    host: Annotated[str, typer.Option(help="Where nodes are reached.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port of the first node; others follow.")] = 4_001,
+    at: Annotated[list[str] | None, typer.Option(help="NODE=HOST:PORT, for one node.")] = None,
+    stake: Annotated[
+        list[str] | None, typer.Option(help="NODE.KIND=AMOUNT; KIND: log, prover, sequencer.")
+    ] = None,
+    balance: Annotated[int, typer.Option(help="First balance of every node.")] = 10_000_000,
+    start_s: Annotated[int, typer.Option(help="Seconds from now to the first slot.")] = 60,
+    passphrase: Annotated[bool, typer.Option(help="Lock all keys with a passphrase.")] = False,
+) -> None:
+    """Write the genesis, the keys and a folder for each node of a network to be shared."""
+    from scripts.founding import Charter, create_network, told
+    from scripts.keys import new_passphrase
+    from scripts.launcher.plan import Wish, is_possible
+
+    sizes = (validators, provers, leaves)
+    sets = tuple(settings or ())
+    wish = Wish(
+        *sizes, slot_ms=slot_ms, backend=backend, sequencing=sequencing, proving=proving, sets=sets
+    )
+    objection = is_possible(wish)
+    if objection is not None:
+        raise ConfigurationError(objection, "run ./scripts/provnet network create --help")
+    places, stakes = tuple(at or ()), tuple(stake or ())
+    secret = new_passphrase() if passphrase else ""
+    charter = Charter(name, wish, host, port, places, stakes, balance, start_s, secret)
+    for line in told(create_network(charter, folder), folder):
+        _say(line)
 
 
 @application.command("bundle")

@@ -137,6 +137,7 @@ class Member:
     prover_stake: Stake
     sequencer_stake: Stake
     configuration: NodeConfiguration
+    balance: Amount = BALANCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +179,21 @@ def make_plan(wish: Wish) -> Plan:
 
     :raises ConfigurationError: for a rule or a setting that is not there or does not fit.
     """
+    return plan_for(wish, make_members(wish))
+
+
+def make_members(wish: Wish) -> tuple[Member, ...]:
+    """The members that a wish asks for, with keys that follow from its seed."""
     validators = [_member(wish, f"validator-{at + 1}", at) for at in range(wish.validators)]
     provers = [_member(wish, f"prover-{at + 1}", None) for at in range(wish.provers)]
-    members = (*validators, *provers)
+    return (*validators, *provers)
+
+
+def plan_for(wish: Wish, members: tuple[Member, ...]) -> Plan:
+    """The genesis of members, under the rules of a wish.
+
+    :raises ConfigurationError: for a rule or a setting that is not there or does not fit.
+    """
     _check_backup(wish, members)
     genesis = _genesis(wish, members)
     try:
@@ -284,7 +297,7 @@ def _genesis(wish: Wish, members: tuple[Member, ...]) -> Genesis:
                 name=one.name,
                 account=one.identity.account,
                 vrf_key=vrf.public_key(one.identity.vrf_seed),
-                balance=BALANCE,
+                balance=one.balance,
                 log_stake=one.log_stake,
                 prover_stake=one.prover_stake,
                 sequencer_stake=one.sequencer_stake,
