@@ -112,7 +112,7 @@ class Greeter:
     :param tell: told when the clock turns out to be off, or right again: a sentence and fields.
     :ivar readings: what connected peers said last.
     :ivar strangers: connected peers that do not know the request: they are of another network.
-    :ivar answered: set once a peer answered.
+    :ivar answered: set once a peer answered and the clock was judged by it.
     """
 
     def __init__(self, clock: Clock, slot_ms: Milliseconds, tell: Callable[..., None]) -> None:
@@ -158,6 +158,8 @@ class Greeter:
                 for peer in peers:
                     nursery.start_soon(self._ask, network, peer)
             self._judge(node)
+            if self.readings:
+                self.answered.set()
             await trio.sleep(PAUSE_S if self.readings else FIRST_PAUSE_S)
 
     async def _answer(self, _peer: Account, body: bytes) -> bytes | None:
@@ -184,7 +186,6 @@ class Greeter:
         offset_ms = hello.time_ms - (asked_ms + answered_ms) // 2
         self.readings[peer] = Reading(hello, offset_ms, (answered_ms - asked_ms + 1) // 2)
         self.strangers.discard(peer)
-        self.answered.set()
 
     def _judge(self, node: Node) -> None:
         pockets = node.machine.ledger.pockets()

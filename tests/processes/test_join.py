@@ -1,0 +1,280 @@
+"""A stranger joins a network of a real process over real connections; and each way to fail."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from p2p.peers import Address
+from protocol.types import Milliseconds
+from scripts.bundle import Bundle, BundleError, Checkpoint, bundle_of_folder, format_bundle
+from scripts.configuration import ConfigurationError
+from scripts.joining import follower
+from scripts.joining.command import Order, join_network
+from scripts.joining.display import Display
+from scripts.joining.folder import Role, Wishes
+from scripts.keys import load_identity
+from scripts.node import SystemClock
+from scripts.records import read_lines
+from tests.processes.test_testnet import ROOT, output_of, provnet
+
+PATIENCE_S = 120
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A network of one validator that runs."""
+
+    folder: Path
+    process: subprocess.Popen[str]
+
+    @property
+    def node(self) -> Path:
+        return self.folder / "nodes" / "validator-1"
+
+    @property
+    def bundle(self) -> Bundle:
+        return bundle_of_folder(self.node)
+
+
+def started(configuration: Path, *more: object, **environment: str) -> subprocess.Popen[str]:
+    """A node as a service starts it: no terminal, logs on standard error."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "scripts.main", "node", str(configuration), *map(str, more)],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | environment,
+    )
+
+
+def finals(folder: Path) -> dict[int, str]:
+    path = folder / "events.jsonl"
+    lines = read_lines(path) if path.exists() else iter(())
+    return {one["tick"]: one["digest"] for one in lines if one["kind"] == "Final"}
+
+
+def wait_for_final(folder: Path, height: int, process: subprocess.Popen[str]) -> None:
+    """Wait until a node has so many final blocks; a pipe that nobody writes to paces the looks."""
+    quiet, hand = os.pipe()
+    try:
+        for _ in range(10 * PATIENCE_S):
+            if max(finals(folder), default=0) >= height:
+                return
+            assert process.poll() is None, process.communicate()
+            select.select([quiet], [], [], 0.1)
+    finally:
+        os.close(quiet)
+        os.close(hand)
+    raise AssertionError(f"no final block {height}")
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    folder = tmp_path_factory.mktemp("shared") / "network"
+    create = provnet(
+        "network", "create", folder, "--name", "shared", "--validators", 1, "--provers", 1,
+        "--backend", "modelled", "--leaves", 2, "--slot-ms", 400, "--start-s", 5,
+        "--port", free_port(), "--at", f"prover-1=127.0.0.1:{free_port()}",
+    )  # fmt: skip
+    output, _ = create.communicate(timeout=PATIENCE_S)
+    assert create.returncode == 0, output
+    process = started(folder / "nodes/validator-1/node.toml")
+    try:
+        wait_for_final(folder / "nodes/validator-1", 3, process)
+        yield Shared(folder, process)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=PATIENCE_S)
+
+
+def join(
+    bundle: Bundle, tmp_path: Path, role: Role = Role.OBSERVER, *, blocks: int = 0
+) -> tuple[int, str]:
+    """Join in this process until the log was followed a little, or the join failed."""
+    path = tmp_path / "join.toml"
+    path.write_bytes(format_bundle(bundle))
+    shown = io.StringIO()
+    order = Order(str(path), Wishes("stranger", role, tmp_path), folder=tmp_path / "node")
+    with Display(Console(file=shown, width=200)) as display:
+        code = join_network(replace(order, blocks=blocks), display)
+    return code, shown.getvalue()
+
+
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A join ends once it has synced, and gives up soon."""
+
+    def stop_when_synced(self: follower.Follower, *_: object) -> None:
+        self._stop()
+
+    monkeypatch.setattr(follower.Follower, "_tell_tip", stop_when_synced)
+    monkeypatch.setattr(follower, "CONNECT_S", 4.0)
+
+
+def test_a_stranger_syncs_agrees_and_is_found_again(shared: Shared, tmp_path: Path) -> None:
+    path = tmp_path / "join.toml"
+    path.write_bytes(format_bundle(shared.bundle))
+    assert shared.bundle.checkpoint is not None
+    folder = tmp_path / "node"
+    accounts = []
+    for told in ("new node in", "going on in"):
+        process = provnet("join", path, "--out", folder, "--plain")
+        for line in output_of(process):
+            if line.startswith("tick"):
+                break
+        process.send_signal(signal.SIGTERM)
+        rest, _ = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == 0, rest
+        accounts.append(load_identity(folder / "keys.toml").account)
+        report = json.loads((folder / "report.json").read_text())
+        assert report["halted"] is None
+        assert "stopped at tick" in rest, told
+    assert accounts[0] == accounts[1]
+    mine, theirs = finals(folder), finals(shared.node)
+    common = mine.keys() & theirs.keys()
+    assert len(common) > 10
+    assert all(mine[tick] == theirs[tick] for tick in common)
+
+
+def test_a_node_is_a_service(shared: Shared, tmp_path: Path) -> None:
+    """Environment and flags stand above the file; a signal ends it well; it logs lines."""
+    node = shared.folder / "nodes" / "prover-1" / "node.toml"
+    process = started(node, "--set", "prover.workers=1", PROVNET_NAME="renamed")
+    wait_for_final(node.parent, 3, process)
+    process.send_signal(signal.SIGTERM)
+    _, logged = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, logged
+    assert "stopping on signal 15" in logged
+    line = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [A-Z]+ provnet[.\w]*: .+")
+    assert all(line.fullmatch(one) for one in logged.splitlines()), logged
+    report = json.loads((node.parent / "report.json").read_text())
+    assert report["name"] == "renamed"
+
+
+def test_a_port_in_use_is_named(shared: Shared) -> None:
+    port = Address.parse(shared.bundle.bootstrap[0]).port
+    node = shared.folder / "nodes" / "prover-1" / "node.toml"
+    process = started(node, PROVNET_LISTEN_PORT=str(port))
+    _, logged = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 1
+    assert f"cannot listen on 127.0.0.1 port {port}" in logged
+    assert "hint: stop what listens there" in logged
+
+
+@pytest.mark.usefixtures("brief")
+def test_a_checkpoint_is_passed_on_the_way(shared: Shared, tmp_path: Path) -> None:
+    code, shown = join(shared.bundle, tmp_path)
+    assert code == 0, shown
+    assert "synced: tick" in shown
+
+
+@pytest.mark.usefixtures("brief")
+@pytest.mark.parametrize("field", ["block", "state"])
+def test_another_history_than_the_checkpoint_s_is_refused(
+    shared: Shared, tmp_path: Path, field: str
+) -> None:
+    bundle = shared.bundle
+    assert bundle.checkpoint is not None
+    wrong = replace(bundle.checkpoint, **{field: bytes(32)})
+    with pytest.raises(BundleError, match="another block at height"):
+        join(replace(bundle, checkpoint=wrong), tmp_path)
+
+
+@pytest.mark.usefixtures("brief")
+def test_nobody_at_the_addresses_is_named_with_them(shared: Shared, tmp_path: Path) -> None:
+    account = Address.parse(shared.bundle.bootstrap[0]).account
+    nobody = Address("ip4", "127.0.0.1", free_port(), account)
+    with pytest.raises(BundleError, match=f"no node answers .* 127.0.0.1:{nobody.port}"):
+        join(replace(shared.bundle, bootstrap=(str(nobody),), checkpoint=None), tmp_path)
+
+
+@pytest.mark.usefixtures("brief")
+def test_peers_of_another_network_are_told_of(shared: Shared, tmp_path: Path) -> None:
+    bundle = shared.bundle
+    network = replace(bundle.genesis.network, name="other")
+    other = replace(bundle.genesis, network=network)
+    with pytest.raises(BundleError, match="are on another network"):
+        join(replace(bundle, genesis=other, checkpoint=None), tmp_path)
+
+
+@pytest.mark.usefixtures("brief")
+@pytest.mark.parametrize("role", [Role.VALIDATOR, Role.OBSERVER])
+def test_a_validator_s_clock_must_be_right(
+    shared: Shared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, role: Role
+) -> None:
+    right = SystemClock.now_ms
+    monkeypatch.setattr(SystemClock, "now_ms", lambda self: Milliseconds(right(self) + 10_000))
+    if role is Role.OBSERVER:
+        code, _ = join(shared.bundle, tmp_path, role)
+        assert code == 0
+        return
+    with pytest.raises(ConfigurationError, match="ahead of the clocks of the network") as caught:
+        join(shared.bundle, tmp_path, role)
+    assert "NTP" in caught.value.hint
+
+
+def test_an_old_tip_is_told_of(
+    shared: Shared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower, "STALE_SLOTS", 0)
+    tell = follower.Follower._tell_tip
+
+    def tell_and_stop(self: follower.Follower, running: follower.Running) -> None:
+        tell(self, running)
+        self._stop()
+
+    monkeypatch.setattr(follower.Follower, "_tell_tip", tell_and_stop)
+    code, shown = join(shared.bundle, tmp_path)
+    assert code == 0
+    assert "slots behind the clock" in shown
+    assert "hint: a log without work does not grow" in shown
+
+
+def test_a_checkpoint_that_is_too_old_is_refused_before_anything_is_written(
+    shared: Shared, tmp_path: Path
+) -> None:
+    old = Checkpoint(1, bytes(32), bytes(32), 1_000)
+    with pytest.raises(BundleError, match="more than the exit delay"):
+        join(replace(shared.bundle, checkpoint=old), tmp_path)
+    assert not (tmp_path / "node").exists()
+
+
+@pytest.mark.usefixtures("brief")
+def test_keys_that_others_can_read_are_refused(shared: Shared, tmp_path: Path) -> None:
+    join(shared.bundle, tmp_path)
+    (tmp_path / "node" / "keys.toml").chmod(0o644)
+    with pytest.raises(ConfigurationError, match="its mode is 0644"):
+        join(shared.bundle, tmp_path)
+
+
+def test_the_error_of_a_join_is_a_sentence_with_a_hint(shared: Shared, tmp_path: Path) -> None:
+    path = tmp_path / "join.toml"
+    path.write_bytes(format_bundle(shared.bundle).replace(b"epoch_ticks", b"epoch_tocks"))
+    process = provnet("join", path, "--out", tmp_path / "node")
+    output, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 1
+    assert output.startswith("error: the bundle is damaged")
+    assert "hint: copy it again" in output
+    assert not (tmp_path / "node").exists()
