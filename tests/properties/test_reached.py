@@ -34,6 +34,7 @@ JUDGED = (
 
 AT_START = {
     "CONTRADICTORY_GENESIS": "tests/protocol/test_elected.py, test_fernet.py, test_registry.py",
+    "WRONG_STATE": "tests/protocol/test_machine.py",
 }
 """Reasons that the machine and its rules give before there is a log."""
 
