@@ -266,6 +266,7 @@ class Node:
         self._behind = trio.Event()
         self._progress_slot = Slot(0)
         self._jobs_opened = 0
+        self._is_paused = is_paused(self)
         self.refusals: Counter[tuple[str, str, str]] = Counter()
         self._judges = Judges(parts.replica, self._deliver, self._on_refusal)
         for topic in Topic:
@@ -347,16 +348,18 @@ class Node:
     @property
     def is_paused(self) -> bool:
         """Whether its agents take on nothing new, also since before a restart."""
-        return is_paused(self)
+        return self._is_paused
 
     async def pause(self) -> None:
         """Have the agents take on nothing new and serve what they have; a restart keeps that."""
         self._parts.store.put_note(PAUSE_NOTE, PAUSED)
+        self._is_paused = True
         await self._send.send(Paused())
 
     async def resume(self) -> None:
         """End the pause."""
         self._parts.store.put_note(PAUSE_NOTE, b"")
+        self._is_paused = False
         await self._send.send(Resumed())
 
     # --- running ---

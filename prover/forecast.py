@@ -27,7 +27,7 @@ cache of experience, and calibrated times are the start.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -47,6 +47,11 @@ class Times:
     """Known times of one kind of proof: pairs of threads and milliseconds, fewest threads first."""
 
     known: tuple[tuple[Count, Milliseconds], ...] = ()
+
+    @classmethod
+    def of(cls, known: Mapping[int, int]) -> Times:
+        """From milliseconds by number of threads."""
+        return cls(tuple((Count(one), Milliseconds(known[one])) for one in sorted(known)))
 
     def learned(self, threads: Count, wall_ms: Milliseconds) -> Times:
         """With one more measurement."""

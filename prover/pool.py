@@ -125,6 +125,21 @@ class PoolSettings:
             return min(self.workers, self.cores)
         return min(self.workers, self.cores, self.memory_mib // worker_mib)
 
+    def shortage(self, worker_mib: int) -> str | None:
+        """A sentence that says which budget allows fewer workers than are wanted, if one does.
+
+        :raises ValueError: when none are allowed.
+        """
+        limit = self.worker_limit(worker_mib)
+        if limit == self.workers:
+            return None
+        budget = (
+            f"{self.cores} cores"
+            if limit == self.cores
+            else f"a memory budget of {self.memory_mib} MiB, at {worker_mib} MiB each"
+        )
+        return f"{limit} of {self.workers} workers, for want of more than {budget}"
+
 
 @dataclass(frozen=True, slots=True)
 class Proved:

@@ -39,10 +39,15 @@ class ProverConfiguration:
     :ivar sharers: provers of the network that share this machine.
     :ivar cost_per_work: what a compute unit costs, in micro-units.
     :ivar bid_margin_bps: what a bid asks above the cost, in basis points.
-    :ivar bid_latency_ticks: how long it expects to take for a block; 0: all the time there is.
+    :ivar bid_latency_ticks: how long it expects to take for a block; 0: as predicted from the
+        times of its proofs; all the time there is, where none is known.
     :ivar bid_blocks_max: it bids for nothing while so many blocks are its own.
-    :ivar leaf_ms: declared time of a leaf; of the modelled backend only.
-    :ivar merge_ms: declared time of a merge; of the modelled backend only.
+    :ivar leaf_ms: time of a leaf on one thread: declared for the modelled backend, calibrated for
+        real proofs.
+    :ivar merge_ms: the same of a merge.
+    :ivar leaf_cores_ms: time of a leaf on ``cores`` threads, as calibrated; 0: not calibrated. The
+        modelled backend shares its declared time among threads.
+    :ivar merge_cores_ms: the same of a merge.
     """
 
     workers: int = 1
@@ -55,6 +60,8 @@ class ProverConfiguration:
     bid_blocks_max: int = 2
     leaf_ms: int = 1_500
     merge_ms: int = 3_300
+    leaf_cores_ms: int = 0
+    merge_cores_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -331,6 +331,28 @@ def node(
         run_node(configuration, stop_with_input=stop_with_input, overrides=overrides)
 
 
+@application.command()
+def pause(
+    folder: Annotated[Path, typer.Argument(help="The folder of a node that proves.")],
+) -> None:
+    """Have a running prover take on nothing new and serve what it owes; a restart keeps that."""
+    from scripts.pausing import PAUSE, tell_node
+
+    tell_node(folder, PAUSE)
+    _say(f"{folder}: told to pause; {folder}/events.jsonl tells when it is drained")
+
+
+@application.command()
+def resume(
+    folder: Annotated[Path, typer.Argument(help="The folder of a node that proves.")],
+) -> None:
+    """End the pause of a running prover."""
+    from scripts.pausing import RESUME, tell_node
+
+    tell_node(folder, RESUME)
+    _say(f"{folder}: told to resume")
+
+
 @contextmanager
 def _errors_of_a_node() -> Iterator[None]:
     """Say what keeps a node from running."""

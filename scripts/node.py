@@ -58,6 +58,7 @@ from protocol.types import (
 from prover.agent import ProverAgent, ProverSettings
 from prover.backend import Plonky2Backend
 from prover.bidder import BidderAgent, BidderSettings
+from prover.forecast import Capacity, Times
 from prover.juror import JurorAgent
 from prover.modelled import ModelledBackend
 from prover.pool import PoolSettings, ProvingFailed, open_pool
@@ -67,6 +68,7 @@ from scripts.configuration import ConfigurationError, NodeConfiguration, ProverC
 from scripts.greeting import Greeter
 from scripts.keys import load_identity
 from scripts.overrides import Override, load_overridden
+from scripts.pausing import obey_signals
 from scripts.records import plain, read_lines, record, record_of, write_json
 from scripts.rules import machine_of
 from scripts.statistics import PAUSE_S, measure
@@ -317,6 +319,7 @@ async def _run_node(start: _Start) -> None:
     # 2. backend
     events.stage("loading the proof system")
     backend = make_backend(genesis, configuration.prover)
+    shortage = shortage_of(configuration.prover, backend)
     genesis_state = backend.genesis([(one.account, one.balance) for one in genesis.rollup])
     # 3. network
     book = make_book(folder / BOOK, configuration)
@@ -333,7 +336,7 @@ async def _run_node(start: _Start) -> None:
         Store(folder / "store.sqlite", network) as store,
         Journal(folder / "journal") as journal,
     ):
-        events.stage("starting workers")
+        events.stage("starting workers", shortage=shortage)
         async with make_workshop(configuration.prover, backend) as workshop:
             # 6. node
             parts = NodeParts(
@@ -377,6 +380,7 @@ def report(name: str, node: Node, digests: dict[int, str], conduct: Conduct) -> 
         "final_height": machine.tick,
         "digests": digests,
         "halted": node.replica.halted,
+        "is_paused": node.is_paused,
         "invariants_broken": list(machine.invariants()),
         "open_jobs": [job.hex() for job in machine.jobs],
         "pockets": [
@@ -468,14 +472,16 @@ def make_agents(
 def _proving_agents(
     own: ProverConfiguration, backend: Plonky2Backend | ModelledBackend, *, backs_up: bool
 ) -> tuple[Agent, ...]:
-    cost = Amount(own.cost_per_work)
+    cost, capacity = Amount(own.cost_per_work), capacity_of(own, backend)
     offers = BidderSettings(
         cost,
         BasisPoints(own.bid_margin_bps),
         Tick(own.bid_latency_ticks),
         Count(own.bid_blocks_max),
+        capacity,
     )
-    return ProverAgent(ProverSettings(cost, backs_up=backs_up), backend), BidderAgent(offers)
+    settings = ProverSettings(cost, backs_up=backs_up, capacity=capacity)
+    return ProverAgent(settings, backend), BidderAgent(offers)
 
 
 def make_service(
@@ -501,6 +507,56 @@ def traffic_keys(seed: str, count: int) -> tuple[bytes, ...]:
     )
 
 
+def budgets_of(prover: ProverConfiguration) -> PoolSettings:
+    """What a prover's workers may take."""
+    return PoolSettings(
+        workers=prover.workers,
+        cores=prover.cores,
+        memory_mib=prover.memory_mib,
+        sharers=prover.sharers,
+    )
+
+
+def shortage_of(
+    prover: ProverConfiguration | None, backend: Plonky2Backend | ModelledBackend
+) -> str | None:
+    """A sentence that says why a prover has fewer workers than it is configured for, if it has.
+
+    :raises ConfigurationError: when its budgets hold no worker at all.
+    """
+    if prover is None:
+        return None
+    try:
+        return budgets_of(prover).shortage(backend.worker_mib)
+    except ValueError as failure:
+        raise ConfigurationError(
+            f"this node cannot prove: {failure}",
+            "give [prover] at least one worker, one core and the memory of one worker",
+        ) from None
+
+
+def capacity_of(prover: ProverConfiguration, backend: Plonky2Backend | ModelledBackend) -> Capacity:
+    """What a prover can do, from what was declared or calibrated. Its share of the cores counts,
+    as if all sharers were busy.
+    """
+    cores = max(1, prover.cores // prover.sharers)
+    workers = min(budgets_of(prover).worker_limit(backend.worker_mib), cores)
+    if isinstance(backend, ModelledBackend):
+        measured = cores
+        whole = (int(backend.leaf_ms), int(backend.merge_ms))
+        timed = [(one_ms, -(-one_ms // cores)) for one_ms in whole]
+    elif prover.leaf_cores_ms and prover.merge_cores_ms:
+        timed = [(prover.leaf_ms, prover.leaf_cores_ms), (prover.merge_ms, prover.merge_cores_ms)]
+        measured = prover.cores
+    else:
+        return Capacity(Count(cores), Count(workers))
+    leaf, merge = (
+        Times.of({1: one_ms} if measured == 1 else {1: one_ms, measured: cores_ms})
+        for one_ms, cores_ms in timed
+    )
+    return Capacity(Count(cores), Count(workers), leaf, merge)
+
+
 @asynccontextmanager
 async def make_workshop(
     prover: ProverConfiguration | None, backend: Plonky2Backend | ModelledBackend
@@ -509,13 +565,7 @@ async def make_workshop(
     if prover is None:
         yield None
         return
-    settings = PoolSettings(
-        workers=prover.workers,
-        cores=prover.cores,
-        memory_mib=prover.memory_mib,
-        sharers=prover.sharers,
-    )
-    async with open_pool(backend, settings) as pool:
+    async with open_pool(backend, budgets_of(prover)) as pool:
         await pool.warm()
 
         async def work(task: ProvingTask) -> Worked | str:
@@ -559,6 +609,7 @@ def _start_beside(
     nursery.start_soon(_save_book, book, start.folder / BOOK)
     nursery.start_soon(running.greeter.run, node, host)
     nursery.start_soon(start.companion.accompany, running)
+    nursery.start_soon(obey_signals, node, start.folder)
 
 
 async def _tell_peers(host: LibP2PNetwork, events: EventLog) -> None:
@@ -585,7 +636,8 @@ async def _tell_statistics(
         for agent in agents:
             if isinstance(agent, SequencerAgent) and agent.pool is not None:
                 sizes["waiting_transfers"] = Size(len(agent.pool), TRANSFERS_MAX)
-        events.tell(measure(folder), sizes={name: list(one) for name, one in sizes.items()})
+        told = {name: list(one) for name, one in sizes.items()}
+        events.tell(measure(folder), sizes=told, is_paused=node.is_paused)
         await trio.sleep(PAUSE_S)
 
 

@@ -20,6 +20,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from protocol.types import Count, Milliseconds, TreeIndex
 from prover.backend import Plonky2Backend
 from prover.modelled import ModelledBackend
+from prover.pipe import Finished
 from prover.pool import (
     Begun,
     DeadlinePassed,
@@ -31,7 +32,9 @@ from prover.pool import (
     open_pool,
     open_virtual_pool,
 )
-from prover.tasks import LeafTask, MergeTask, WorkerBackend, urgency
+from prover.process import Worker
+from prover.tasks import LeafTask, MergeTask, ProvingTask, WorkerBackend, urgency
+from prover.virtual import VirtualWorker
 from prover.worker import NICENESS
 from tests.prover.backends import (
     ENDLESS_LEAVES,
@@ -263,6 +266,48 @@ def test_no_more_workers_are_started_than_memory_allows() -> None:
         assert 0 < statistics.peak_mib <= QUICK.worker_mib
 
     run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("workers", "cores", "memory_workers"), [(4, 3, 9), (4, 4, 2), (2, 8, 9), (1, 2, 2), (5, 5, 5)]
+)
+def test_two_jobs_at_once_stay_within_cores_and_memory(
+    workers: int, cores: int, memory_workers: int
+) -> None:
+    """Threads, processes and reserved memory at every beginning, of both jobs together."""
+    settings = PoolSettings(workers, cores, memory_workers * 100)
+    limit = settings.worker_limit(100)
+    threads: dict[int, int] = {}
+    most = [0, 0]
+
+    async def scenario() -> None:
+        numbers = iter(range(1_000))
+
+        class Watched(VirtualWorker):
+            async def prove(
+                self, task: ProvingTask, given: int, begun: Callable[[], None]
+            ) -> Finished:
+                number = next(numbers)
+                threads[number] = given
+                most[:] = max(most[0], sum(threads.values())), max(most[1], len(threads))
+                try:
+                    return await super().prove(task, given, begun)
+                finally:
+                    del threads[number]
+
+        async def start() -> Worker:
+            return Watched(ModelledBackend())
+
+        pool = Pool(start, limit, settings, lambda begun: None)
+        async with trio.open_nursery() as nursery:
+            for _ in range(2):
+                nursery.start_soon(prove_all, pool, quick_job(4))
+        assert pool.statistics().leaves.proofs == 8
+        assert pool.statistics().started <= limit == pool.statistics().worker_limit
+        await pool.close()
+
+    run(scenario, MockClock(autojump_threshold=0))
+    assert most == [cores, min(limit, 8)]
 
 
 @pytest.mark.parametrize(
