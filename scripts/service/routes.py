@@ -159,6 +159,7 @@ OTHER_ROUTES: Final = (
         "With Last-Event-ID, first those after it that are remembered. A client that is too slow "
         "gets a last event named dropped.",
     ),
+    OtherRoute("page", "/", Medium.PAGE, "The explorer page."),
     OtherRoute("metrics", "/metrics", Medium.METRICS, "What the node measures, for Prometheus."),
 )
 """All other paths."""

@@ -20,6 +20,7 @@ from scripts.service.application import make_application
 from scripts.service.desk import Desk
 from scripts.service.live import Hub
 from scripts.service.metrics import Metrics
+from scripts.service.page import Page
 from scripts.service.server import Server
 from scripts.service.story import Story
 from scripts.service.token import TOKEN_FILE, load_token
@@ -68,7 +69,11 @@ class HttpService(Service):
         own = self._configuration
         source = Source(self._name, node, host, self._story, self._desk, self._clock)
         self._metrics.attach(source, self._hub)
-        others = {"events": self._hub.endpoint, "metrics": self._metrics.endpoint}
+        others = {
+            "events": self._hub.endpoint,
+            "metrics": self._metrics.endpoint,
+            "page": Page().endpoint,
+        }
         application = make_application(source, self._token, (own.host, *own.names), others)
         server = Server(application, own.host, own.port)
         try:

@@ -58,15 +58,18 @@ class StillNetwork:
         return Statistics(peers=len(self._peers), gossip_accepted=5, gossip_duplicates=7)
 
 
-def source_of(town: Town, name: str = "validator-1") -> Source:
-    """What a resident's service would answer from, after all that it was told."""
+def source_of(town: Town, name: str = "validator-1", told: int | None = None) -> Source:
+    """What a resident's service would answer from, after the first ``told`` things that it was
+    told; None: after all.
+    """
     resident: Resident = town[name]
     clock = StoppedClock()
     story = Story(clock)
-    for event in resident.told:
+    for event in resident.told[:told]:
         story.observe(event)
     node, identity = resident.running, resident.member.identity
-    peers = tuple(Account(town[one].account) for one in ("prover-2", "validator-2"))
+    others = [one for one in town.residents if one != name]
+    peers = tuple(Account(town[one].account) for one in others[-2:])
     desk = Desk(identity, node.machine.network)
     return Source(name, node, StillNetwork(peers), story, desk, clock)
 
