@@ -33,7 +33,7 @@ from types import TracebackType
 from typing import BinaryIO, Final, Self, TypeAlias
 from zlib import crc32
 
-from p2p.store import Reached, StoreError, pass_by
+from p2p.store import Reached, StoreError, pass_by, unusable
 from protocol.happenings import Happening
 from protocol.types import Account, NetworkId, Slot
 
@@ -92,7 +92,7 @@ class Journal:
         try:
             self._file = path.open("ab", buffering=0)
         except OSError as error:
-            raise _unusable(path, error) from error
+            raise unusable(path, error) from error
         self._file.truncate(self._end)
         if not self._end:
             self._write(_MAGIC)
@@ -132,7 +132,7 @@ class Journal:
                 raise OSError("no space left for a whole record")
         except OSError as error:
             self._file.truncate(self._end)
-            raise _unusable(self._path, error) from error
+            raise unusable(self._path, error) from error
         self._end += len(whole)
 
 
@@ -154,7 +154,7 @@ class JournalRecords(Iterable[bytes]):
                 yield from self._whole(file)
                 self.torn_bytes = os.fstat(file.fileno()).st_size - self.whole_bytes
         except OSError as error:
-            raise _unusable(self._path, error) from error
+            raise unusable(self._path, error) from error
 
     def _whole(self, file: BinaryIO) -> Iterator[bytes]:
         magic = file.read(len(_MAGIC))
@@ -206,8 +206,3 @@ def read_journal(path: Path) -> JournalRecords:
     its end; the records up to there have been given by then.
     """
     return JournalRecords(path)
-
-
-def _unusable(path: Path, error: OSError) -> StoreError:
-    reason = error.strerror or str(error)
-    return StoreError(f"{path} cannot be used: {reason}", "check its directory, rights and space")

@@ -38,6 +38,7 @@ from p2p import limits
 from p2p.conduct import Conduct
 from p2p.identity import account_of_text, peer_text
 from p2p.registry import log
+from p2p.store import StoreError, unusable
 from protocol.ports import RequestFailed
 from protocol.types import Account, Milliseconds
 
@@ -212,7 +213,7 @@ class AddressBook:
 
     def save(self, path: Path) -> None:
         """Write the book as JSON; an atomic rename, so a crash leaves the old file or the new
-        one.
+        one. Raises StoreError when it cannot be written, as on a full disk.
         """
         content = [
             {
@@ -222,22 +223,30 @@ class AddressBook:
             for _, entry in sorted(self._entries.items())
         ]
         beside = path.with_name(path.name + ".new")
-        with beside.open("w", encoding="utf-8") as file:
-            json.dump(content, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+        try:
+            with beside.open("w", encoding="utf-8") as file:
+                json.dump(content, file, indent=1)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+        except OSError as error:
+            raise unusable(path, error) from error
 
     @classmethod
     def load(cls, path: Path) -> AddressBook:
-        """Read a saved book. Raises OSError, and ValueError when it is not one."""
+        """Read a saved book. Raises StoreError when it cannot be read or is not one."""
         book = cls()
         try:
             for item in json.loads(path.read_text(encoding="utf-8")):
                 for text in reversed(item["addresses"]):
                     book.add(Address.parse(text), bootstrap=bool(item["bootstrap"]))
+        except OSError as error:
+            raise unusable(path, error) from error
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"{path} is not an address book: {error}") from error
+            raise StoreError(
+                f"{path} is damaged, or is not an address book",
+                "move it away; the node learns addresses again from its bootstrap peers",
+            ) from error
         return book
 
     def _bound(self, newest: Account) -> None:

@@ -114,6 +114,15 @@ class StoreError(Exception):
         self.hint = hint
 
 
+def unusable(path: Path, error: OSError) -> StoreError:
+    """What the system says of a file that cannot be read or written, as on a full disk."""
+    reason = error.strerror or str(error)
+    return StoreError(
+        f"{path} cannot be used: {reason}",
+        "check its directory, rights and space; what was there before is unchanged",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Statistics:
     """How much a store holds: counts, and the bytes of its file."""

@@ -359,11 +359,24 @@ def _errors_of_a_node() -> Iterator[None]:
     from p2p.store import StoreError
     from prover.backend import BackendMissing
 
+    wanted = StoreError, BackendMissing
     try:
         yield
-    except (StoreError, BackendMissing) as failure:
+    except wanted as failure:
         typer.echo(f"error: {failure}", err=True)
         raise typer.Exit(1) from None
+    except BaseExceptionGroup as group:
+        # where the disk is full, several tasks say so at once: the first is enough
+        if group.split(wanted)[1] is not None:
+            raise
+        typer.echo(f"error: {_first(group)}", err=True)
+        raise typer.Exit(1) from None
+
+
+def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first exception within a group of groups."""
+    first = failures.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 def _say(line: str) -> None:

@@ -36,8 +36,9 @@ from p2p.node import (
 )
 from p2p.peers import Address, AddressBook
 from p2p.registry import NetworkEvent, ungrouped
-from p2p.store import Store
+from p2p.store import Store, unusable
 from protocol.agents import Agent
+from protocol.errors import Refused
 from protocol.happenings import BlockFinal
 from protocol.messages import block_hash
 from protocol.ordering.streamlet import SignedSlots
@@ -113,16 +114,33 @@ class EventLog:
     """
 
     def __init__(self, path: Path, clock: Clock) -> None:
-        self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        """Append to a file, without a line that the death of a machine cut short.
+
+        :raises StoreError: when the file cannot be written.
+        """
+        self._path = path
         self._clock = clock
+        try:
+            self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            self._end = _whole_lines_bytes(self._handle)
+            os.ftruncate(self._handle, self._end)
+        except OSError as error:
+            raise unusable(path, error) from error
 
     def close(self) -> None:
         """Append nothing more."""
         os.close(self._handle)
 
     def write(self, fields: dict[str, Any]) -> None:
-        """Append one record."""
-        os.write(self._handle, (json.dumps(fields, separators=(",", ":")) + "\n").encode())
+        """Append one record. Raises StoreError when there is no room for all of it."""
+        line = (json.dumps(fields, separators=(",", ":")) + "\n").encode()
+        try:
+            if os.write(self._handle, line) != len(line):
+                raise OSError("no space left for a whole line")
+        except OSError as error:
+            os.ftruncate(self._handle, self._end)
+            raise unusable(self._path, error) from error
+        self._end += len(line)
 
     def stage(self, sentence: str, **fields: Any) -> None:
         """Tell how far the node has come."""
@@ -161,6 +179,14 @@ class EventLog:
                 operations=len(final.block.operations),
             )
         )
+
+
+def _whole_lines_bytes(handle: int) -> int:
+    """How many bytes of a file are whole lines: all but what follows its last line's end."""
+    end = os.fstat(handle).st_size
+    while end and os.pread(handle, 1, end - 1) != b"\n":
+        end -= 1
+    return end
 
 
 class Conduct:
@@ -314,7 +340,7 @@ async def _run_node(start: _Start) -> None:
     events, companion = start.events, start.companion
     # 1. genesis
     clock, genesis_path = SystemClock(), folder / configuration.genesis
-    genesis = parse_genesis(genesis_path.read_text())
+    genesis = _read_genesis(genesis_path)
     network = network_id(genesis)
     # 2. backend
     events.stage("loading the proof system")
@@ -364,6 +390,19 @@ async def _run_node(start: _Start) -> None:
         digests = digests_of(folder / EVENTS)
         write_json(folder / "report.json", report(configuration.name, node, digests, conduct))
         events.stage("stopped")
+
+
+def _read_genesis(path: Path) -> Genesis:
+    """Raises ConfigurationError, StoreError."""
+    try:
+        return parse_genesis(path.read_text())
+    except OSError as error:
+        raise unusable(path, error) from error
+    except (Refused, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"{path} is damaged, or is no genesis: {error}",
+            "take the genesis of the network again, from its join bundle or another node",
+        ) from None
 
 
 def digests_of(path: Path) -> dict[int, str]:

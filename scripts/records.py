@@ -13,6 +13,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from p2p.store import unusable
 from protocol.types import TreeIndex
 
 
@@ -47,10 +48,13 @@ def record_of(value: Any, at_ms: int, **more: Any) -> dict[str, Any]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a file of JSON whole or not at all."""
+    """Write a file of JSON whole or not at all. Raises StoreError when it cannot be written."""
     draft = path.with_suffix(path.suffix + ".draft")
-    draft.write_text(json.dumps(value, indent=1) + "\n")
-    draft.replace(path)
+    try:
+        draft.write_text(json.dumps(value, indent=1) + "\n")
+        draft.replace(path)
+    except OSError as error:
+        raise unusable(path, error) from error
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:

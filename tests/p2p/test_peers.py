@@ -16,6 +16,7 @@ from p2p import limits
 from p2p.conduct import Conduct
 from p2p.identity import account_of, account_of_text, peer_id_of, peer_text
 from p2p.peers import Address, AddressBook, Keeper, acceptable, range_of
+from p2p.store import StoreError
 from protocol.types import Account, Milliseconds
 
 ACCOUNTS = [Account(bytes([number]) * 32) for number in range(40)]
@@ -82,7 +83,7 @@ def test_a_book_survives_on_disk(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["", "{", "[1]", '{"a": 1}', '[{"addresses": ["x"]}]'])
 def test_a_file_that_is_no_book_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "book.json").write_text(content)
-    with pytest.raises(ValueError, match="not an address"):
+    with pytest.raises(StoreError, match="not an address book\nhint: move it away"):
         AddressBook.load(tmp_path / "book.json")
 
 
