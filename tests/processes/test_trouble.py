@@ -24,7 +24,7 @@ from scripts.records import read_lines, write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 ALONE = make_plan(Wish(validators=1, provers=1, leaves=2, slot_ms=200, backend="modelled"))
-FULL_AT_BYTES = 120_000
+FULL_AT_BYTES = 500_000
 PROGRAM = """
 import resource, sys
 limit = int(sys.argv.pop(1)) or resource.RLIM_INFINITY
@@ -90,7 +90,7 @@ def test_a_full_disk_ends_a_node_with_a_sentence_and_loses_nothing(tmp_path: Pat
     with Store(folder / "store.sqlite", network_of(folder)) as store:
         before = store.final_height()
         assert heights == [*range(1, len(heights) + 1)]
-        assert 3 < len(heights) <= before
+        assert 0 < len(heights) <= before
     assert sum(1 for _ in read_journal(folder / "journal"))
     runs(folder)
     with Store(folder / "store.sqlite", network_of(folder)) as store:
