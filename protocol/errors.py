@@ -109,6 +109,10 @@ class Reason(Enum):
     WRONG_TRANSFER_DIGEST = "a leaf's digest is not that of its transfers"
     WRONG_FEES = "a leaf's fees are not the sum of those of its transfers"
     WRONG_STATE_AFTER = "a leaf's root is not that of the state after its transfers"
+    # snapshots
+    UNPROVEN_STATE = "no certified header that follows names this state"
+    UNTRUSTED_SET = "its validators are not those that are trusted"
+    WRONG_ACCOUNTS = "the accounts do not have the root of the settled state"
     # light client
     WRONG_PROVER_COUNT = "there is not exactly one prover for each tree node"
     BROKEN_CHAIN = "the log block does not extend the one before it"

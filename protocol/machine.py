@@ -169,7 +169,10 @@ class Saved:
 
 
 class Machine:
-    """All state of a network that follows from its log."""
+    """All state of a network that follows from its log.
+
+    :ivar saved: the state at the last border; None before the first.
+    """
 
     def __init__(
         self,
@@ -207,6 +210,7 @@ class Machine:
         self.beacon = first = genesis_beacon(self.network)
         self._epoch_seeds = {Epoch(epoch): first for epoch in range(3)}
         self._free = (*EVIDENCE, *sequencing.free, *proving.free)
+        self.saved: Saved | None = None
         self._story = self.digest
         kinds = Common, state_type(sequencing), state_type(proving)
         self._state_type: Any = tuple[kinds]  # type: ignore[valid-type]
@@ -373,7 +377,7 @@ class Machine:
         self._punished, self._forgeries = common.punished, common.forgeries
         self.sequencing.restore(sequencing)
         self.proving.restore(proving)
-        self._story, self.digest = saved.story, saved.digest
+        self.saved, self._story, self.digest = saved, saved.story, saved.digest
 
     # --- applying ---
 
@@ -410,7 +414,10 @@ class Machine:
         self._story = Digest(
             digest(b"provnet/state/1", self.digest, tick.to_bytes(8, "big"), *parts)
         )
-        self.digest = self.save().digest if self.is_at_border else self._story
+        self.digest = self._story
+        if self.is_at_border:
+            self.saved = self.save()
+            self.digest = self.saved.digest
         return Applied(tick, events, self.digest)
 
     def _frame(self, moment: Moment) -> Frame:

@@ -192,6 +192,12 @@ class ProverBackend(Protocol):
     def genesis(self, accounts: Sequence[tuple[Account, Amount]]) -> RollupState:
         """The rollup's first state. Raises ValueError on duplicates and sums out of range."""
 
+    def restore(self, accounts: Sequence[tuple[Account, Amount, Nonce]]) -> RollupState:
+        """The state whose ``accounts()`` these are, with the same root.
+
+        Raises ValueError as ``genesis``.
+        """
+
     def leaf_claim(self, prover: Account, position: Count, content: LeafContent) -> Claim:
         """The claim of a leaf."""
 

@@ -25,12 +25,14 @@ in equal order give equal effects.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from protocol.codec import encode
 from protocol.errors import Reason, Refused
+from protocol.handover import Border
 from protocol.happenings import (
     BlockFinal,
     BlockHeard,
@@ -73,6 +75,7 @@ from protocol.messages import (
     sign_operation,
     sign_vote,
 )
+from protocol.ordering.chain import Anchor, Link
 from protocol.ordering.outputs import (
     Candidate,
     Equivocation,
@@ -158,7 +161,10 @@ class _Pending:
 
 
 class Replica:
-    """One node's copy of the log, its state, and what waits to be ordered."""
+    """One node's copy of the log, its state, and what waits to be ordered.
+
+    :ivar border: the last final block that ends an epoch, with the state after it; None before.
+    """
 
     def __init__(
         self, machine: Machine, identity: Identity | None, signed: SignedSlots | None = None
@@ -170,7 +176,7 @@ class Replica:
         :param signed: the slots last signed in, as the disk knows them.
         """
         parameters = machine.genesis.network
-        settings = Settings(
+        self._settings = Settings(
             machine.network,
             parameters.genesis_time_ms,
             parameters.slot_ms,
@@ -182,9 +188,11 @@ class Replica:
             if one.log_stake
         )
         self.machine = machine
-        self.engine = Streamlet(settings, self._validators, identity, signed=signed)
+        self.engine = Streamlet(self._settings, self._validators, identity, signed=signed)
         self.identity = identity
         self.halted: str | None = None
+        self.border: Border | None = None
+        self._agreed = Tick(0)
         self._digests: dict[Tick, Digest] = {Tick(0): machine.digest}
         self._pending: dict[OperationHash, _Pending] = {}
         self._valid_bodies: dict[OperationHash, Tick] = {}
@@ -206,6 +214,11 @@ class Replica:
     def pending(self) -> tuple[SignedOperation, ...]:
         """Operations that wait to be ordered, oldest first."""
         return tuple(one.signed for one in self._pending.values())
+
+    @property
+    def validators(self) -> Validators:
+        """Who orders the log."""
+        return self._validators
 
     def is_validator(self, account: Account) -> bool:
         """Whether the account orders the log."""
@@ -243,6 +256,59 @@ class Replica:
         """
         effects = self.step(CertifiedHeard(tuple(certified), now_ms))
         return tuple(one for one in effects if isinstance(one, BlockFinal | CheckBody | Halted))
+
+    def adopt(
+        self,
+        border: Border,
+        following: Sequence[CertifiedBlock],
+        trusted: Validators,
+        now_ms: Milliseconds,
+    ) -> tuple[Effect, ...]:
+        """Go on from a border that somebody else told of; before the first step.
+
+        It counts only when a certified header that follows names the state that applying the blocks
+        up to it gives; see ``protocol.handover``.
+
+        :param following: certified blocks from above the border on, parents first.
+        :param trusted: those whose certificates prove the state.
+        :returns: the effects of the blocks that follow.
+        :raises Refused: for whatever is wrong with it; then nothing changed.
+        """
+        assert self.final_height == 0, "a replica that has begun goes on from where it is"
+        if border.network != self.machine.network:
+            raise Refused(Reason.WRONG_NETWORK)
+        heir = Replica(copy.deepcopy(self.machine), self.identity, self.engine.signed)
+        heir._begin_at(border, following)
+        if heir.validators.members != trusted.members:
+            raise Refused(Reason.UNTRUSTED_SET)
+        effects = heir.step(CertifiedHeard(tuple(following), now_ms))
+        if heir.halted is not None:
+            raise Refused(Reason.WRONG_STATE, heir.halted)
+        if heir._agreed < border.link.height:
+            rejected = (one for one in effects if isinstance(one, Rejected))
+            why = next((f"{one.kind}: {one.reason.value}" for one in rejected), "too few follow")
+            raise Refused(Reason.UNPROVEN_STATE, why)
+        heir.border = heir.border or border
+        for name in vars(heir):
+            setattr(self, name, getattr(heir, name))
+        return effects
+
+    def _begin_at(self, border: Border, following: Sequence[CertifiedBlock]) -> None:
+        """Take over the state and the place in the log. Raises Refused."""
+        link, machine = border.link, self.machine
+        machine.restore(border.saved)
+        seed = link.seed_of_child(self._settings)
+        if (link.height, link.beacon, seed) != (machine.tick, machine.beacon, machine.epoch_seed):
+            raise Refused(Reason.WRONG_STATE, "the place in the log is not that of the state")
+        parents = [one.block.header.parent for one in following[:1]]
+        if parents != [link.block]:
+            raise Refused(Reason.UNPROVEN_STATE, "nothing follows")
+        anchor = Anchor(link, following[0].block.header.certificate)
+        signed = self.engine.signed
+        self.engine = Streamlet(
+            self._settings, self._validators, self.identity, anchor=anchor, signed=signed
+        )
+        self._digests = dict(border.digests) | {link.height: machine.digest}
 
     def step(self, happening: Happening) -> tuple[Effect, ...]:
         """Take one event. Returns effects to be run in order."""
@@ -330,11 +396,20 @@ class Replica:
         applied = self.machine.apply(FinalBlock(moment, final.block.operations))
         self._digests[link.height] = applied.digest
         self._digests.pop(Tick(link.height - DIGESTS_KEPT), None)
+        if self.machine.is_at_border:
+            self.border = self._border_at(link)
         yield BlockFinal(final.block, moment, applied)
         for signed in final.block.operations:
             self._pending.pop(operation_hash(signed.operation), None)
         self._forget_outdated()
         yield from self._check_bodies()
+
+    def _border_at(self, link: Link) -> Border:
+        saved = self.machine.saved
+        assert saved is not None, "the machine is at a border"
+        heights = range(link.settled, link.height)
+        digests = tuple((at, self._digests[at]) for at in map(Tick, heights) if at in self._digests)
+        return Border(self.machine.network, link, digests, saved)
 
     def _forget_outdated(self) -> None:
         height = Tick(self.final_height + 1)
@@ -358,6 +433,8 @@ class Replica:
                 f"after height {settled}; this node has {ours.hex()[:16]}"
             )
             yield Halted(self.halted)
+        if ours == header.state:
+            self._agreed = max(self._agreed, settled)
 
     # --- proposing ---
 

@@ -73,6 +73,13 @@ class RollupState:
         when the balances add up to 2^62 or more.
         """
 
+    @staticmethod
+    def restore(accounts: Sequence[tuple[bytes, int, int]]) -> RollupState:
+        """The state whose ``accounts()`` these are, nonces included; they have the same root.
+
+        Raises ValueError as ``genesis``, and for a nonce of 2^62 or more.
+        """
+
     @property
     def root(self) -> bytes:
         """Root of the account tree."""

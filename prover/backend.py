@@ -156,6 +156,10 @@ class Plonky2Backend:
         """
         return Plonky2State(native().RollupState.genesis(list(accounts)))
 
+    def restore(self, accounts: Sequence[tuple[Account, Amount, Nonce]]) -> Plonky2State:
+        """The state whose ``accounts()`` these are. Raises ValueError as ``genesis``."""
+        return Plonky2State(native().RollupState.restore(list(accounts)))
+
     def leaf_claim(self, prover: Account, position: Count, content: LeafContent) -> Claim:
         """The claim of a leaf. Raises ValueError when the digest is not canonical."""
         return Claim(native().leaf_claim(prover, position, content.digest, content.fees))

@@ -48,7 +48,7 @@ from prover.statement import contradiction
 from prover.tasks import LeafTask, MergeTask, Prove, ProvingTask
 
 AMOUNT_END: Final = 1 << 62
-"""Exclusive upper bound of amounts and of the sum of all balances, in micro-units."""
+"""Exclusive upper bound of amounts, of the sum of all balances, in micro-units, and of nonces."""
 
 FEE_END: Final = 1 << 50
 """Exclusive upper bound of a transfer's fee, in micro-units."""
@@ -219,16 +219,22 @@ class ModelledBackend:
         """The rollup's first state. Raises ValueError on no accounts, duplicates and sums out of
         range.
         """
+        return self.restore([(key, balance, Nonce(0)) for key, balance in accounts])
+
+    def restore(self, accounts: Sequence[tuple[Account, Amount, Nonce]]) -> ModelledState:
+        """The state whose ``accounts()`` these are. Raises ValueError as ``genesis``."""
         if not accounts:
             raise ValueError("a rollup needs at least one account")
         if len(accounts) > ACCOUNTS_MAX:
             raise ValueError(f"a rollup holds at most {ACCOUNTS_MAX} accounts")
         held: dict[Account, tuple[Amount, Nonce]] = {}
-        for index, (key, balance) in enumerate(accounts):
+        for index, (key, balance, nonce) in enumerate(accounts):
             if key in held:
                 raise ValueError(f"account {index}: its key appeared before")
-            held[key] = balance, Nonce(0)
-        total = sum(balance for _, balance in accounts)
+            if nonce >= AMOUNT_END:
+                raise ValueError(f"account {index}: its nonce is not below 2^62")
+            held[key] = balance, nonce
+        total = sum(balance for _, balance, _ in accounts)
         if total >= AMOUNT_END:
             raise ValueError("the balances add up to 2^62 or more")
         return _state(held, total, self.leaf_transfers)

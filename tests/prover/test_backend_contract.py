@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from protocol.ports import LeafContent, MergeContent, Statement
-from protocol.types import Amount, Claim, Count, JobId, Root, TransferDigest, TreeIndex
+from protocol.types import Amount, Claim, Count, JobId, Nonce, Root, TransferDigest, TreeIndex
 from prover.backend import Plonky2Backend
 from prover.modelled import ModelledBackend
 from tests.prover.conftest import ProvedJob
@@ -273,6 +273,25 @@ def test_the_root_is_a_function_of_the_accounts(backend: Backend) -> None:
     }
     assert len(others) == 5
     assert state.root not in others
+
+
+def test_a_state_is_made_again_from_its_accounts(backend: Backend) -> None:
+    state = backend.genesis(GENESIS)
+    for batch in BATCHES:
+        again = backend.restore(state.accounts())
+        assert again == state
+        assert (again.root, again.total) == (state.root, state.total)
+        assert again.accounts() == state.accounts()
+        assert again.witness(batch) == state.witness(batch)
+        state = state.execute(batch).state
+    later = [(key, amount, nonce + 1) for key, amount, nonce in state.accounts()]
+    assert backend.restore(later).root != state.root
+
+
+@pytest.mark.parametrize("nonce", [AMOUNT_END, (1 << 64) - 1])
+def test_a_nonce_out_of_range_is_refused(backend: Backend, nonce: int) -> None:
+    with pytest.raises(ValueError, match="account 1: its nonce is not below"):
+        backend.restore([(account(0), Amount(1), Nonce(0)), (account(1), Amount(1), Nonce(nonce))])
 
 
 def test_the_digest_binds_the_transfers_in_order(backend: Backend) -> None:

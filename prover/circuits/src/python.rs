@@ -122,6 +122,20 @@ impl PyState {
         Ok(Self(py.detach(|| guarded(|| State::genesis(&accounts)))?))
     }
 
+    #[staticmethod]
+    fn restore(
+        py: Python<'_>,
+        accounts: Vec<(Bound<'_, PyBytes>, Number, Number)>,
+    ) -> PyResult<Self> {
+        let accounts = accounts
+            .into_iter()
+            .map(|(key, balance, nonce)| {
+                Ok((exactly_32("key", key.as_bytes())?, balance.0, nonce.0))
+            })
+            .collect::<PyResult<Vec<_>>>()?;
+        Ok(Self(py.detach(|| guarded(|| State::restore(&accounts)))?))
+    }
+
     #[getter]
     fn root<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         py_digest(py, self.0.root())

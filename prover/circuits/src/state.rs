@@ -40,6 +40,18 @@ impl State {
     /// when there are more than the tree holds, on a repeated key, and when the balances add up to
     /// 2^62 or more.
     pub fn genesis(accounts: &[([u8; 32], u64)]) -> Result<Self> {
+        let fresh: Vec<_> = accounts
+            .iter()
+            .map(|&(key, balance)| (key, balance, 0))
+            .collect();
+        Self::restore(&fresh)
+    }
+
+    /// The state whose [`State::accounts`] these are: keys, balances in micro-units, next nonces.
+    ///
+    /// # Errors
+    /// As [`State::genesis`].
+    pub fn restore(accounts: &[([u8; 32], u64, u64)]) -> Result<Self> {
         let refuse = |sentence: String| Err(Error::Input(sentence));
         if accounts.is_empty() {
             return refuse("a rollup needs at least one account".into());
@@ -49,7 +61,12 @@ impl State {
         }
         let mut seen = HashSet::new();
         let mut total = 0_u64;
-        for (index, (key, balance)) in accounts.iter().enumerate() {
+        for (index, (key, balance, nonce)) in accounts.iter().enumerate() {
+            if *nonce >= 1 << AMOUNT_BITS {
+                return refuse(format!(
+                    "account {index}: its nonce is not below 2^{AMOUNT_BITS}"
+                ));
+            }
             if !seen.insert(key) {
                 return refuse(format!("account {index}: its key appeared before"));
             }
@@ -60,11 +77,11 @@ impl State {
         }
         let accounts: Vec<Account> = accounts
             .iter()
-            .map(|&(key, balance)| Account {
+            .map(|&(key, balance, nonce)| Account {
                 key,
                 key_digest: key_digest(&key),
                 balance,
-                nonce: 0,
+                nonce,
             })
             .collect();
         let mut directory = Directory::default();
