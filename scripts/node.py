@@ -225,10 +225,10 @@ class Service:
 
     @asynccontextmanager
     async def run(
-        self, node: Node, host: LibP2PNetwork, tell: Callable[..., None]
+        self, node: Node, host: LibP2PNetwork, book: AddressBook, tell: Callable[..., None]
     ) -> AsyncIterator[None]:
         """Show the node until the block is left; ``tell`` is the event log's ``stage``."""
-        del node, host, tell
+        del node, host, book, tell
         yield
 
 
@@ -380,7 +380,7 @@ async def _run_node(start: _Start) -> None:
             )
             node = Node(cheats.corrupt(parts))
             # 7. run
-            async with host.run(), cheats.running(), service.run(node, host, events.stage):
+            async with host.run(), cheats.running(), service.run(node, host, book, events.stage):
                 with start.stopping:
                     async with trio.open_nursery() as nursery:
                         running = Running(configuration, node, host, greeter)

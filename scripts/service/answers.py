@@ -210,7 +210,7 @@ def validators(source: Source, _asked: Asked) -> Validators:
                 stake,
                 sum(1 for block in seen if block.proposer == account),
             )
-            for account, stake in sorted(rows, key=lambda row: (-row[1], row[0]))
+            for account, stake in sorted(rows, key=lambda row: (-row[1], names.get(row[0], "")))
         ),
     )
 

@@ -75,6 +75,7 @@ class Medium(Enum):
     METRICS = "text/plain"
     DOCUMENT = "application/json"
     PAGE = "text/html"
+    BUNDLE = "application/toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +159,9 @@ OTHER_ROUTES: Final = (
         "and the schema FinalEvents as data. "
         "With Last-Event-ID, first those after it that are remembered. A client that is too slow "
         "gets a last event named dropped.",
+    ),
+    OtherRoute(
+        "bundle", "/v1/bundle", Medium.BUNDLE, "A fresh join bundle: all that a stranger needs."
     ),
     OtherRoute("page", "/", Medium.PAGE, "The explorer page."),
     OtherRoute("metrics", "/metrics", Medium.METRICS, "What the node measures, for Prometheus."),

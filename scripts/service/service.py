@@ -8,11 +8,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from starlette.requests import Request
+from starlette.responses import Response
+
 from p2p.host import LibP2PNetwork
 from p2p.node import Node
+from p2p.peers import AddressBook
 from protocol.ordering.validators import Identity
 from protocol.ports import Clock
 from protocol.types import NetworkId
+from scripts.bundle import bundle_of
 from scripts.configuration import ConfigurationError, NodeConfiguration
 from scripts.node import Service
 from scripts.service.answers import Source
@@ -29,6 +34,21 @@ URL_FILE: Final = "api-url"
 """Name of the file, in the node's folder, that holds where the service is found."""
 
 log = logging.getLogger("provnet.service")
+
+
+class Invitation:
+    """The join bundle: this node's addresses first, then those of its peers."""
+
+    def __init__(self, node: Node, host: LibP2PNetwork, book: AddressBook) -> None:
+        self._node = node
+        self._host = host
+        self._book = book
+
+    async def endpoint(self, _request: Request) -> Response:
+        """The answer to a request."""
+        known = [one for peer in self._host.peers() for one in self._book.addresses(peer)]
+        text = bundle_of(self._node, (*self._host.addresses(), *known))
+        return Response(text, media_type="application/toml")
 
 
 class HttpService(Service):
@@ -60,7 +80,7 @@ class HttpService(Service):
 
     @asynccontextmanager
     async def run(
-        self, node: Node, host: LibP2PNetwork, tell: Callable[..., None]
+        self, node: Node, host: LibP2PNetwork, book: AddressBook, tell: Callable[..., None]
     ) -> AsyncIterator[None]:
         """Serve until the block is left, and leave the address in the node's folder.
 
@@ -70,6 +90,7 @@ class HttpService(Service):
         source = Source(self._name, node, host, self._story, self._desk, self._clock)
         self._metrics.attach(source, self._hub)
         others = {
+            "bundle": Invitation(node, host, book).endpoint,
             "events": self._hub.endpoint,
             "metrics": self._metrics.endpoint,
             "page": Page().endpoint,

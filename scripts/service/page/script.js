@@ -5,13 +5,18 @@ const known = { state: null, jobs: [], accounts: [], validators: null, peers: []
   pending: null, trees: new Map(), chosen: null };
 const COLOURS = 8;
 const DARK_COLOUR = 4;
-const PAST = 24;
+const PAST = 64;
 const CARDS = 2;
 const BOX = 60;
 const ROW = 96;
 const STRIP = 8;
 const EARNINGS = new Set(["AWARD_PAY", "BACKUP_PAY", "CO_PAY", "OPEN_PAY", "OPERATION_FEE",
   "ORPHAN_PAY", "PROVER_PAY", "SEQUENCER_SHARE", "TAKEOVER_PAY", "UNCLE_PAY", "VOID_PAY"]);
+const SENTENCES = { WAITING: "its inputs are missing", OPEN: "it may be proven",
+  OWN: "its own prover's proof is recorded",
+  TAKEN_OVER: "the proof of who took it over is recorded",
+  BY_ANYBODY: "it was open to anybody, and somebody proved it",
+  LOST: "the job ended without a proof of it" };
 const STANDING = { OWN: "", TAKEN_OVER: "takeover", BY_ANYBODY: "open" };
 
 // --- making elements ---
@@ -132,7 +137,8 @@ function showLog() {
   const operations = blocks.reduce((sum, one) => sum + one.operations, 0);
   const skipped = blocks.at(-1).slot - first + 1 - blocks.length;
   fill("log-words", `The last ${plural(blocks.length, "final block")}: `
-    + `${plural(operations, "operation")}; ${plural(skipped, "slot")} without a block between them. `
+    + `${plural(operations, "operation")}; ${skipped === 0 ? "no slot" : plural(skipped, "slot")} `
+    + "between them without a block. "
     + "A bar is a block, its height the operations that it orders; a low pale one has none.");
   fill("log", make("svg", { class: "log", role: "img",
     "aria-label": `operations of the last ${blocks.length} final log blocks` }, drawn));
@@ -193,9 +199,9 @@ function nodeBox(node, job, pitch) {
   if (node.standing === "OPEN" && node.closes !== null) {
     const share = (known.state.tick - node.opened) / Math.max(1, node.closes - node.opened);
     const long = width - 12;
-    shapes.push(make("rect", { class: "window-back", x: left + 6, y: top + BOX - 5, width: long,
-      height: 3 }), make("rect", { class: "window", x: left + 6, y: top + BOX - 5,
-      width: long * Math.min(1, Math.max(0, share)), height: 3 }));
+    shapes.push(make("rect", { class: "window-back", x: left + 6, y: top + BOX - 4, width: long,
+      height: 2 }), make("rect", { class: "window", x: left + 6, y: top + BOX - 4,
+      width: long * Math.min(1, Math.max(0, share)), height: 2 }));
   }
   const open = () => showNode(node, job);
   const group = make("g", { class: "node", tabindex: 0, role: "button", onclick: open }, shapes);
@@ -228,8 +234,9 @@ function jobCard(tree) {
   const state = { OPEN: ["being proven", ""], SETTLED: ["proven and paid", "good"],
     VOID: ["void", "bad"] }[job.outcome];
   const took = job.closed === null ? `open for ${plural(known.state.tick - job.opened, "tick")}`
-    : `${plural(job.closed - job.opened, "tick")} from opening to end`;
-  return make("article", { class: "job", "data-job": job.job },
+    : `took ${plural(job.closed - job.opened, "tick")}`;
+  const kind = job.leaves > 4 ? "job wide" : "job";
+  return make("article", { class: kind, "data-job": job.job },
     make("header", {}, make("b", {}, `Block ${job.number}`),
       make("span", { class: `badge ${state[1]}` }, state[0]),
       make("span", { class: "soft" }, `${job.recorded} of ${job.tree_nodes} proofs · `
@@ -271,7 +278,12 @@ function showTrees() {
       + "Its proof tree appears here as soon as a sequencer is elected and reveals its block."));
     fill("legend");
   } else {
+    const scrolled = new Map([...document.querySelectorAll(".job")].map((one) =>
+      [one.dataset.job, one.querySelector(".scroll").scrollLeft]));
     fill("trees", make("div", { class: "jobs" }, shown.map(jobCard)));
+    for (const one of document.querySelectorAll(".job")) {
+      one.querySelector(".scroll").scrollLeft = scrolled.get(one.dataset.job) ?? 0;
+    }
     fill("legend", legend());
   }
   place("past-title").hidden = past.length === 0;
@@ -305,7 +317,7 @@ function keptBar(one) {
     make("rect", { class: due === 0 ? "nothing" : "back", width: wide, height: 9, rx: 2 }),
     make("rect", { class: "front", width: front, height: 9, rx: 2 }));
   const text = due === 0 ? "nothing due yet"
-    : `${kept} of ${due}, ${(100 * kept / due).toFixed(kept === due ? 0 : 1)} %`;
+    : `${kept} of ${due}, ${(100 * kept / due).toFixed(kept === due || kept === 0 ? 0 : 1)} %`;
   return make("span", {}, bar, text);
 }
 
@@ -387,7 +399,7 @@ async function showLedger(account) {
 function showNode(node, job) {
   const tick = (value) => value === null ? "not yet" : `tick ${value}`;
   const names = (list) => list.map(nameOf).join(", ") || "nobody";
-  const rows = [["standing", words(node.standing)],
+  const rows = [["now", SENTENCES[node.standing]],
     ["assigned to", node.owners.map(nameOf).join(", ") || "anybody"],
     ["present right", node.opened === null ? "not open yet" : nameOf(node.holder)],
     ["open since", tick(node.opened)], ["a record counts from", tick(node.admissible)],
@@ -420,7 +432,7 @@ async function ask(path) {
 
 async function refresh() {
   const [state, jobs, accounts, validators, peers, blocks, pending] = await Promise.all([
-    ask("/v1/state"), ask("/v1/jobs"), ask("/v1/accounts?limit=200"), ask("/v1/validators"),
+    ask("/v1/state"), ask(`/v1/jobs?limit=${PAST + 8}`), ask("/v1/accounts?limit=200"), ask("/v1/validators"),
     ask("/v1/peers"), ask("/v1/blocks?limit=120"), ask("/v1/operations/pending?limit=200")]);
   Object.assign(known, { state, jobs: jobs.jobs, accounts: accounts.accounts, validators,
     peers: peers.peers, blocks: blocks.blocks, pending });
