@@ -22,7 +22,12 @@ from p2p.peers import Address
 from protocol.params import Genesis, format_genesis, network_id
 from protocol.types import Account, Amount, Stake
 from scripts.bundle import BOOTSTRAP_MAX, Bundle, format_bundle
-from scripts.configuration import ConfigurationError, NodeConfiguration, save_configuration
+from scripts.configuration import (
+    ApiConfiguration,
+    ConfigurationError,
+    NodeConfiguration,
+    save_configuration,
+)
 from scripts.joining.folder import BUNDLE, GENESIS, KEYS, NODE
 from scripts.keys import derive_identity, save_identity
 from scripts.launcher.plan import BALANCE, Member, Plan, Wish, make_members, plan_for
@@ -106,7 +111,8 @@ def _row(name: str, log_stake: int, prover_stake: int) -> str:
 def _founder(charter: Charter, member: Member) -> Member:
     """A member with keys of its own, that goes on for as long as the network does."""
     secret = secrets.token_bytes(32)
-    configuration = replace(member.configuration, genesis=GENESIS)
+    api = ApiConfiguration()
+    configuration = replace(member.configuration, genesis=GENESIS, api=api)
     if configuration.sequencer is not None:
         endless = replace(configuration.sequencer, blocks_max=0)
         configuration = replace(configuration, sequencer=endless)

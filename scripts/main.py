@@ -9,13 +9,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from protocol.errors import Refused
 from scripts.configuration import ConfigurationError
 from scripts.launcher import options
+
+if TYPE_CHECKING:
+    from scripts.client import Shop
 
 application = typer.Typer(
     name="provnet", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
@@ -308,6 +311,64 @@ def bench(
     except (BenchFailed, BackendMissing, ProvingFailed) as failure:
         typer.echo(f"error: {failure}", err=True)
         raise typer.Exit(1) from None
+
+
+Node = Annotated[
+    str, typer.Option("--node", help="Folder or address of a node; default: the one that runs.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="For tools.")]
+
+
+def _shop(node: str, as_json: bool) -> Shop:
+    from rich.console import Console
+
+    from scripts.client import Shop, find_node
+
+    return Shop(find_node(node), Console(highlight=False), as_json)
+
+
+@application.command()
+def status(node: Node = "", as_json: AsJson = False) -> None:
+    """Show where a running node and its network are."""
+    _shop(node, as_json).status()
+
+
+@application.command()
+def peers(node: Node = "", as_json: AsJson = False) -> None:
+    """Show whom a running node is connected to."""
+    _shop(node, as_json).peers()
+
+
+@application.command()
+def account(
+    who: Annotated[str, typer.Argument(help="Digits, a name of the genesis, or own.")] = "own",
+    node: Node = "",
+    as_json: AsJson = False,
+) -> None:
+    """Show what an account holds, earns and keeps, as a running node knows it."""
+    _shop(node, as_json).account(who)
+
+
+@application.command()
+def earnings(
+    limit: Annotated[int, typer.Option(help="Entries to show.")] = 20,
+    node: Node = "",
+    as_json: AsJson = False,
+) -> None:
+    """Show what a running node gained and lost, and the operations behind it."""
+    _shop(node, as_json).earnings(limit)
+
+
+@application.command()
+def transfer(
+    recipient: Annotated[str, typer.Argument(help="Account inside the rollup, in digits.")],
+    amount: Annotated[int, typer.Argument(help="In micro-units.")],
+    fee: Annotated[int, typer.Option(help="For sequencer and provers, in micro-units.")] = 1_000,
+    node: Node = "",
+    as_json: AsJson = False,
+) -> None:
+    """Send money inside the rollup from a running node's account."""
+    _shop(node, as_json).transfer(recipient, amount, fee)
 
 
 @application.command()

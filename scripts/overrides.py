@@ -26,7 +26,13 @@ from scripts.keys import PASSPHRASE
 PREFIX: Final = "PROVNET_"
 """How the variables of this program begin."""
 
-OTHERS: Final = (PASSPHRASE, "PROVNET_CIRCUITS", "PROVNET_PYTHON", "PROVNET_TOKEN")
+OTHERS: Final = (
+    PASSPHRASE,
+    "PROVNET_CIRCUITS",
+    "PROVNET_NODE",
+    "PROVNET_PYTHON",
+    "PROVNET_TOKEN",
+)
 """Variables of this program that are no entries of a node's file."""
 
 

@@ -20,6 +20,7 @@ from protocol.errors import Refused
 from protocol.params import Genesis, format_genesis, network_id, parse_genesis
 from scripts.bundle import Bundle, BundleError, format_bundle
 from scripts.configuration import (
+    ApiConfiguration,
     ConfigurationError,
     NodeConfiguration,
     ProverConfiguration,
@@ -73,11 +74,15 @@ class Wishes:
     listen_port: int | None = None
 
 
+def data_home() -> Path:
+    """Where programs of this user keep what is theirs: XDG Base Directory Specification."""
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+
+
 def default_folder(genesis: Genesis, name: str) -> Path:
     """Where a node of a network is kept: below ``XDG_DATA_HOME``, by network and name."""
-    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     network = f"{_plain(genesis.network.name)}-{network_id(genesis).hex()[:8]}"
-    return Path(data) / "provnet" / network / _plain(name)
+    return data_home() / "provnet" / network / _plain(name)
 
 
 def _plain(name: str) -> str:
@@ -99,7 +104,9 @@ def prepare(bundle: Bundle, folder: Path, wishes: Wishes) -> bool:
         save_identity(folder / KEYS, secrets.token_bytes(32), passphrase)
     is_known = (folder / NODE).exists()
     configuration = (
-        load_configuration(folder / NODE) if is_known else NodeConfiguration(wishes.name, GENESIS)
+        load_configuration(folder / NODE)
+        if is_known
+        else NodeConfiguration(wishes.name, GENESIS, api=ApiConfiguration())
     )
     configuration = _with_role(replace(configuration, bootstrap=bundle.bootstrap), wishes.role)
     if wishes.listen_host is not None:

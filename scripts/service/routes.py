@@ -74,6 +74,7 @@ class Medium(Enum):
     EVENTS = "text/event-stream"
     METRICS = "text/plain"
     DOCUMENT = "application/json"
+    BUNDLE = "application/toml"
     PAGE = "text/html"
     BUNDLE = "application/toml"
 
@@ -165,5 +166,12 @@ OTHER_ROUTES: Final = (
     ),
     OtherRoute("page", "/", Medium.PAGE, "The explorer page."),
     OtherRoute("metrics", "/metrics", Medium.METRICS, "What the node measures, for Prometheus."),
+    OtherRoute(
+        "bundle",
+        "/v1/bundle",
+        Medium.BUNDLE,
+        "A fresh join bundle: genesis, addresses, and the last final block as checkpoint. "
+        "503 while no address is known that others could dial.",
+    ),
 )
 """All other paths."""

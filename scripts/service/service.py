@@ -23,6 +23,7 @@ from scripts.node import Service
 from scripts.service.answers import Source
 from scripts.service.application import make_application
 from scripts.service.desk import Desk
+from scripts.service.handout import Handout
 from scripts.service.live import Hub
 from scripts.service.metrics import Metrics
 from scripts.service.page import Page
@@ -68,6 +69,7 @@ class HttpService(Service):
         assert configuration.api is not None, "a node without [api] has no service"
         self._configuration = configuration.api
         self._name = configuration.name
+        self._announced = configuration.announce
         self._folder = folder
         self._clock = clock
         self._token = load_token(folder / TOKEN_FILE)
@@ -94,6 +96,7 @@ class HttpService(Service):
             "events": self._hub.endpoint,
             "metrics": self._metrics.endpoint,
             "page": Page().endpoint,
+            "bundle": Handout(node, host, self._announced).endpoint,
         }
         application = make_application(source, self._token, (own.host, *own.names), others)
         server = Server(application, own.host, own.port)

@@ -486,6 +486,7 @@ class Refusal(Enum):
     NO_ROLLUP_STATE = "this node does not know the rollup's state yet"
     NO_ROLLUP_ACCOUNT = "this node's account does not exist in the rollup"
     QUEUE_FULL = "too much waits to be submitted already"
+    NO_ADDRESS = "nobody could reach this node: it knows no address that others could dial"
     TOO_MANY_STREAMS = "too many clients follow this node already"
     BROKEN = "the node failed to answer: that is a fault of its own"
 

@@ -20,7 +20,14 @@ from rich.console import Console
 
 from p2p.peers import Address
 from protocol.types import Milliseconds
-from scripts.bundle import Bundle, BundleError, Checkpoint, bundle_of_folder, format_bundle
+from scripts.bundle import (
+    Bundle,
+    BundleError,
+    Checkpoint,
+    bundle_of_folder,
+    format_bundle,
+    read_bundle,
+)
 from scripts.configuration import ConfigurationError
 from scripts.joining import follower
 from scripts.joining.command import Order, join_network
@@ -171,6 +178,25 @@ def test_a_node_is_a_service(shared: Shared, tmp_path: Path) -> None:
     assert all(line.fullmatch(one) for one in logged.splitlines()), logged
     report = json.loads((node.parent / "report.json").read_text())
     assert report["name"] == "renamed"
+
+
+def test_a_running_node_hands_out_a_bundle_and_answers_its_owner(
+    shared: Shared, tmp_path: Path
+) -> None:
+    url = (shared.node / "api-url").read_text().strip()
+    process = provnet("join", url, "--out", tmp_path / "node", "--plain")
+    for line in output_of(process):
+        if line.startswith("tick"):
+            break
+    asked = [provnet(one, "--node", tmp_path / "node") for one in ("status", "account", "earnings")]
+    shown = [one.communicate(timeout=PATIENCE_S)[0] for one in asked]
+    process.send_signal(signal.SIGTERM)
+    rest, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, rest
+    assert [one.returncode for one in asked] == [0, 0, 0], shown
+    account = load_identity(tmp_path / "node" / "keys.toml").account
+    assert all(account.hex() in one for one in shown[:2])
+    assert read_bundle(tmp_path / "node" / "join.toml").checkpoint is not None
 
 
 def test_a_port_in_use_is_named(shared: Shared) -> None:

@@ -1,0 +1,246 @@
+"""Commands that ask a running node over its API, and show what it answers.
+
+Which node: ``--node`` or ``PROVNET_NODE`` names its folder or its address; without either, the one
+node of this user that runs and serves its API. Its token is read from its folder, or from
+``PROVNET_TOKEN`` where only an address is given.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+from rich.console import Console
+from rich.table import Table
+
+from scripts.configuration import ConfigurationError
+from scripts.joining.fetch import SCHEMES
+from scripts.joining.folder import data_home
+
+NODE_VARIABLE: Final = "PROVNET_NODE"
+TOKEN_VARIABLE: Final = "PROVNET_TOKEN"  # noqa: S105 -- the name of a variable
+
+URL_FILE: Final = "api-url"
+TOKEN_FILE: Final = "api-token"  # noqa: S105 -- a file's name
+
+ANSWER_S: Final = 10.0
+"""Seconds for an answer."""
+
+ANSWER_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Largest answer, in bytes."""
+
+
+class NotAnswered(ConfigurationError):
+    """A node does not answer, or refuses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Asks one node.
+
+    :ivar url: where its API is.
+    :ivar token: empty: nothing that needs it can be asked.
+    """
+
+    url: str
+    token: str = ""
+
+    def get(self, path: str, **query: object) -> Any:
+        """What a path answers with. Raises :class:`NotAnswered`."""
+        return self._ask(f"{path}?{urlencode(query)}" if query else path, None)
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Have the node act. Raises :class:`NotAnswered`."""
+        return self._ask(path, json.dumps(body).encode())
+
+    def _ask(self, path: str, body: bytes | None) -> Any:
+        headers = {"authorization": f"Bearer {self.token}"} if self.token else {}
+        request = urllib.request.Request(self.url.rstrip("/") + path, body, headers)  # noqa: S310
+        # a node on loopback is not asked through a proxy
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(request, timeout=ANSWER_S) as answer:
+                return json.loads(answer.read(ANSWER_BYTES_MAX))
+        except urllib.error.HTTPError as failure:
+            with failure:
+                raise _refused(failure) from None
+        except (OSError, HTTPException, ValueError) as failure:
+            reason = failure.reason if isinstance(failure, urllib.error.URLError) else failure
+            raise NotAnswered(
+                f"no node answers at {self.url}: {reason}",
+                "look whether the node runs, and whether its node.toml has the table [api]",
+            ) from None
+
+
+def _refused(failure: urllib.error.HTTPError) -> NotAnswered:
+    try:
+        fault = json.loads(failure.read(ANSWER_BYTES_MAX))
+        return NotAnswered(str(fault["sentence"]), str(fault["hint"]))
+    except (ValueError, KeyError, TypeError, OSError):
+        return NotAnswered(
+            f"the answer was {failure.code} {failure.reason}", "look whether a node is asked"
+        )
+
+
+def find_node(named: str, environment: Mapping[str, str] = os.environ) -> Client:
+    """The node that is meant.
+
+    :param named: folder or address; empty: see the module.
+    :raises ConfigurationError: when there is none, or more than one.
+    """
+    named = named or environment.get(NODE_VARIABLE, "")
+    if named.partition("://")[0] in SCHEMES:
+        return Client(named, environment.get(TOKEN_VARIABLE, ""))
+    if named:
+        return _of_folder(Path(named))
+    found = sorted(one.parent for one in (data_home() / "provnet").glob(f"*/*/{URL_FILE}"))
+    if len(found) == 1:
+        return _of_folder(found[0])
+    names = ", ".join(map(str, found))
+    raise ConfigurationError(
+        f"several nodes could be meant: {names}" if found else "no node of this user is found",
+        f"name a node's folder or address with --node, or in {NODE_VARIABLE}",
+    )
+
+
+def _of_folder(folder: Path) -> Client:
+    try:
+        url = (folder / URL_FILE).read_text().strip()
+        token = (folder / TOKEN_FILE).read_text().strip()
+    except OSError as failure:
+        raise ConfigurationError(
+            f"{failure.filename} cannot be read: {failure.strerror}",
+            "name the folder of a node that runs with the table [api] in its node.toml",
+        ) from None
+    return Client(url, token)
+
+
+# --- commands ---
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """Asks a node and shows what it says.
+
+    :ivar as_json: show the answer as it is, for tools.
+    """
+
+    client: Client
+    console: Console
+    as_json: bool = False
+
+    def status(self) -> None:
+        """Where the node and its network are."""
+        state = self.client.get("/v1/state")
+        if self._showed(state):
+            return
+        age_ms = state["block_age_ms"]
+        block = "none yet" if age_ms is None else f"{age_ms // 1000} s ago"
+        self._rows(
+            {
+                "network": f"{state['name']} {state['network'][:16]}",
+                "node": f"{state['node']} {state['account']}",
+                "rules": f"{state['sequencing']['name']}, {state['proving']['name']}",
+                "proofs": state["backend"],
+                "tick": f"{state['tick']:,} in epoch {state['epoch']}",
+                "last final block": block,
+                "state": state["digest"][:16],
+                "peers": state["peers"],
+                "blocks": f"{state['jobs_settled']} proven, {state['jobs_open']} open, "
+                f"{state['jobs_void']} void",
+                "waiting operations": state["pending_operations"],
+                **({"HALTED": state["halted"]} if state["halted"] else {}),
+            }
+        )
+
+    def peers(self) -> None:
+        """Whom the node is connected to."""
+        answer = self.client.get("/v1/peers")
+        if self._showed(answer):
+            return
+        table = _table("peer", "account")
+        for one in answer["peers"]:
+            table.add_row(one["name"] or "", one["account"])
+        self.console.print(table)
+
+    def account(self, who: str) -> None:
+        """What an account holds, and how reliably it proves."""
+        found = self.client.get(f"/v1/accounts/{quote(who, safe='')}")
+        if self._showed(found):
+            return
+        inside, kept = found["rollup_balance"], found["reliability"]
+        self._rows(
+            {
+                "account": found["account"],
+                **({"name": found["name"]} if found["name"] else {}),
+                "balance": f"{found['balance']:,}",
+                "log stake": f"{found['log_stake']:,}",
+                "prover stake": f"{found['prover_stake']:,}",
+                "sequencer stake": f"{found['sequencer_stake']:,}",
+                "inside the rollup": "no account" if inside is None else f"{inside:,}",
+                "earned": f"{found['income']:,}",
+                "proofs": f"{kept['kept']} of {kept['due']} that were its own, "
+                f"{kept['taken_over']} taken over, {kept['missed']} windows missed",
+            }
+        )
+
+    def earnings(self, limit: int) -> None:
+        """What the node's account gained and lost, by cause, and the last entries."""
+        found = self.client.get("/v1/accounts/own/ledger", limit=limit)
+        if self._showed(found):
+            return
+        totals = _table("cause", "gained", "lost")
+        for one in found["totals"]:
+            totals.add_row(_words(one["cause"]), f"{one['gained']:,}", f"{one['lost']:,}")
+        self.console.print(totals)
+        entries = _table("tick", "amount", "cause", "block", "tree node", "operation")
+        for one in found["entries"]:
+            place = one["index"]
+            entries.add_row(
+                str(one["tick"]),
+                f"{one['amount']:+,}",
+                _words(one["cause"]),
+                "" if one["number"] is None else str(one["number"]),
+                "" if place is None else f"{place[0]}:{place[1]}",
+                "" if one["operation"] is None else one["operation"]["hash"][:16],
+            )
+        self.console.print(entries)
+        if found["left_out"]:
+            self.console.print(f"and {found['left_out']} more: see --limit")
+
+    def transfer(self, recipient: str, amount: int, fee: int) -> None:
+        """Send money inside the rollup."""
+        order = {"recipient": recipient, "amount": amount, "fee": fee}
+        answer = self.client.post("/v1/transfers", order)
+        if not self._showed(answer):
+            self.console.print(f"sent with nonce {answer['nonce']}; final once its block is proven")
+
+    def _showed(self, answer: Any) -> bool:
+        """Show an answer for tools, if that is wanted."""
+        if self.as_json:
+            self.console.print_json(json.dumps(answer))
+        return self.as_json
+
+    def _rows(self, rows: Mapping[str, object]) -> None:
+        width = max(map(len, rows))
+        for name, value in rows.items():
+            self.console.print(f"{name:<{width}}  {value}", markup=False, soft_wrap=True)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for one in columns:
+        table.add_column(one, no_wrap=True)
+    return table
+
+
+def _words(name: str) -> str:
+    return name.lower().replace("_", " ")
