@@ -146,11 +146,6 @@ class LibP2PNetwork:
         )
         return tuple(Address(kind, host, port, self._account) for port in ports)
 
-    def reachable(self) -> tuple[Address, ...]:
-        """Where this node and its peers are reached, as far as is known; only while it runs."""
-        peers = (one for account in self.peers() for one in self._book.addresses(account))
-        return (*self.addresses(), *peers)
-
     def add_address(self, address: Address) -> None:
         """Connect to this account from now on; it is never forgotten."""
         self._book.add(address, bootstrap=True)

@@ -74,7 +74,6 @@ class Medium(Enum):
     EVENTS = "text/event-stream"
     METRICS = "text/plain"
     DOCUMENT = "application/json"
-    BUNDLE = "application/toml"
     PAGE = "text/html"
     BUNDLE = "application/toml"
 
@@ -160,9 +159,6 @@ OTHER_ROUTES: Final = (
         "and the schema FinalEvents as data. "
         "With Last-Event-ID, first those after it that are remembered. A client that is too slow "
         "gets a last event named dropped.",
-    ),
-    OtherRoute(
-        "bundle", "/v1/bundle", Medium.BUNDLE, "A fresh join bundle: all that a stranger needs."
     ),
     OtherRoute("page", "/", Medium.PAGE, "The explorer page."),
     OtherRoute("metrics", "/metrics", Medium.METRICS, "What the node measures, for Prometheus."),

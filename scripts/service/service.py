@@ -13,23 +13,23 @@ from starlette.responses import Response
 
 from p2p.host import LibP2PNetwork
 from p2p.node import Node
-from p2p.peers import AddressBook
+from p2p.peers import Address, AddressBook
 from protocol.ordering.validators import Identity
 from protocol.ports import Clock
 from protocol.types import NetworkId
-from scripts.bundle import bundle_of
+from scripts.bundle import bundle_of, dialable
 from scripts.configuration import ConfigurationError, NodeConfiguration
 from scripts.node import Service
 from scripts.service.answers import Source
-from scripts.service.application import make_application
+from scripts.service.application import make_application, told
 from scripts.service.desk import Desk
-from scripts.service.handout import Handout
 from scripts.service.live import Hub
 from scripts.service.metrics import Metrics
 from scripts.service.page import Page
 from scripts.service.server import Server
 from scripts.service.story import Story
 from scripts.service.token import TOKEN_FILE, load_token
+from scripts.service.values import Refusal, fault
 
 URL_FILE: Final = "api-url"
 """Name of the file, in the node's folder, that holds where the service is found."""
@@ -38,17 +38,27 @@ log = logging.getLogger("provnet.service")
 
 
 class Invitation:
-    """The join bundle: this node's addresses first, then those of its peers."""
+    """The join bundle: this node's addresses first, then those of its peers.
 
-    def __init__(self, node: Node, host: LibP2PNetwork, book: AddressBook) -> None:
+    :param announced: addresses under which the node says that it is reached.
+    """
+
+    def __init__(
+        self, node: Node, host: LibP2PNetwork, book: AddressBook, announced: tuple[str, ...]
+    ) -> None:
         self._node = node
         self._host = host
         self._book = book
+        self._announced = tuple(map(Address.parse, announced))
 
     async def endpoint(self, _request: Request) -> Response:
         """The answer to a request."""
         known = [one for peer in self._host.peers() for one in self._book.addresses(peer)]
-        text = bundle_of(self._node, (*self._host.addresses(), *known))
+        addresses = (*self._announced, *self._host.addresses(), *known)
+        if not dialable(addresses):
+            hint = "name an address as `announce` in node.toml, or wait for a peer"
+            return told(503, fault(Refusal.NO_ADDRESS, hint))
+        text = bundle_of(self._node, addresses)
         return Response(text, media_type="application/toml")
 
 
@@ -92,11 +102,10 @@ class HttpService(Service):
         source = Source(self._name, node, host, self._story, self._desk, self._clock)
         self._metrics.attach(source, self._hub)
         others = {
-            "bundle": Invitation(node, host, book).endpoint,
             "events": self._hub.endpoint,
             "metrics": self._metrics.endpoint,
             "page": Page().endpoint,
-            "bundle": Handout(node, host, self._announced).endpoint,
+            "bundle": Invitation(node, host, book, self._announced).endpoint,
         }
         application = make_application(source, self._token, (own.host, *own.names), others)
         server = Server(application, own.host, own.port)

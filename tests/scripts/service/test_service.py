@@ -14,7 +14,7 @@ from scripts.bundle import parse_bundle
 from scripts.configuration import ApiConfiguration, ConfigurationError, NodeConfiguration
 from scripts.node import Service, make_service
 from scripts.service.server import Server
-from scripts.service.service import URL_FILE
+from scripts.service.service import URL_FILE, Invitation
 from scripts.service.token import TOKEN_FILE
 from tests.p2p.town import Town
 from tests.scripts.service.serving import Client, StillNetwork, StoppedClock
@@ -83,6 +83,30 @@ def test_a_node_serves_what_it_is_told(town: Town, tmp_path: Path) -> None:
     (desk,) = service.agents
     view: Any = resident.running
     assert len(desk.decide(view, view)) == 1
+
+
+@pytest.mark.parametrize(
+    ("announced", "found"),
+    [((), None), (("192.0.2.1",), ("192.0.2.1",)), (("0.0.0.0", "192.0.2.2"), ("192.0.2.2",))],
+)
+def test_a_node_hands_out_only_what_others_could_dial(
+    town: Town, announced: tuple[str, ...], found: tuple[str, ...] | None
+) -> None:
+    node: Any = town["validator-1"].running
+    host: Any = StillNetwork()
+    host.addresses = lambda: (Address("ip4", "0.0.0.0", 4_001, node.account),)
+    texts = tuple(str(Address("ip4", one, 4_001, node.account)) for one in announced)
+    request: Any = None
+
+    async def main() -> None:
+        answer = await Invitation(node, host, AddressBook(), texts).endpoint(request)
+        assert answer.status_code == (503 if found is None else 200)
+        if found is not None:
+            bundle = parse_bundle(bytes(answer.body))
+            assert tuple(Address.parse(one).host for one in bundle.bootstrap) == found
+            assert bundle.checkpoint is not None
+
+    trio.run(main)
 
 
 def test_without_a_table_there_is_no_service(town: Town, tmp_path: Path) -> None:
