@@ -27,7 +27,7 @@ from p2p.node import NodeEvent
 from protocol.happenings import BlockFinal
 from scripts.records import plain
 from scripts.service.application import told
-from scripts.service.values import Fault, FinalEvents, Refusal, fault
+from scripts.service.values import FinalEvents, Refusal, fault
 
 BLOCKS_KEPT: Final = 128
 """Final blocks that a client can catch up with."""
@@ -41,11 +41,7 @@ FOLLOWERS_MAX: Final = 32
 QUIET_S: Final = 10.0
 """Seconds of silence after which a comment is sent."""
 
-SLOW: Final = Fault(
-    "TOO_SLOW",
-    "this client takes blocks more slowly than they become final",
-    "connect again with the id of the last block that was taken",
-)
+SLOW: Final = fault(Refusal.TOO_SLOW, "connect again with the id of the last block that was taken")
 """Why a client is dropped."""
 
 

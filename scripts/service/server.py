@@ -12,6 +12,7 @@ closed first. Whatever goes wrong in a connection is logged and ends that connec
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,6 +25,9 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 from hypercorn.utils import wrap_app
 from starlette.types import ASGIApp
+
+from scripts.records import plain
+from scripts.service.values import Refusal, fault
 
 CONNECTIONS_MAX: Final = 64
 """Connections at a time; a browser opens six."""
@@ -40,11 +44,11 @@ TURN_AWAY_S: Final = 1.0
 READ_BYTES: Final = 64 * 1024
 """Bytes read of a client that is turned away."""
 
+_HINT: Final = "close some, and try again"
 _FULL: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n"
     b"connection: close\r\n\r\n"
-    b'{"reason":"TOO_MANY_CONNECTIONS","sentence":"this node serves as many clients as it may",'
-    b'"hint":"close some, and try again"}'
+    + json.dumps(plain(fault(Refusal.TOO_MANY_CONNECTIONS, _HINT))).encode()
 )
 
 log = logging.getLogger("provnet.service")

@@ -488,6 +488,8 @@ class Refusal(Enum):
     QUEUE_FULL = "too much waits to be submitted already"
     NO_ADDRESS = "nobody could reach this node: it knows no address that others could dial"
     TOO_MANY_STREAMS = "too many clients follow this node already"
+    TOO_MANY_CONNECTIONS = "this node serves as many clients as it may"
+    TOO_SLOW = "this client takes blocks more slowly than they become final"
     BROKEN = "the node failed to answer: that is a fault of its own"
 
 

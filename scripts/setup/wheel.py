@@ -12,6 +12,7 @@ from pathlib import Path
 from scripts.setup.terminal import SetUpError, say
 from scripts.setup.tree import Tree
 
+_PAGE = "scripts/service/page"
 _FOREIGN_SUFFIXES = (".lock", ".pyc", ".rs", ".toml")
 
 
@@ -36,6 +37,7 @@ def check_wheel(tree: Tree, variables: Mapping[str, str]) -> int:
     _run(maturin, tree.root, environment)
     (wheel,) = output.glob("*.whl")
     faults = faults_of_wheel(wheel, (str(tree.root), cargo_home))
+    faults += [f"it lacks {name}" for name in missing_from_wheel(wheel, tree.root)]
     if faults:
         raise SetUpError(f"the wheel is not clean: {'; '.join(faults)}.", f"unpack {wheel}")
     say("installing the wheel in a second environment (about a minute) ...")
@@ -57,6 +59,14 @@ def faults_of_wheel(wheel: Path, secret_paths: tuple[str, ...]) -> list[str]:
             content = archive.read(name)
             faults += [f"{name} names {path}" for path in secret_paths if path.encode() in content]
     return faults
+
+
+def missing_from_wheel(wheel: Path, root: Path) -> list[str]:
+    """Files of the product that are no Python and that a wheel must hold, but does not."""
+    with zipfile.ZipFile(wheel) as archive:
+        held = set(archive.namelist())
+    wanted = (path for path in sorted((root / _PAGE).iterdir()) if path.is_file())
+    return [name for path in wanted if (name := str(path.relative_to(root))) not in held]
 
 
 def _run(command: tuple[str | Path, ...], folder: Path, environment: Mapping[str, str]) -> None:

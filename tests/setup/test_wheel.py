@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.setup.wheel import faults_of_wheel
+from scripts.setup.wheel import faults_of_wheel, missing_from_wheel
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,14 @@ def test_what_does_not_belong_is_found(
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr(name, content)
     assert faults_of_wheel(wheel, ("/a/clone",)) == faults
+
+
+def test_a_page_that_is_left_out_is_found(tmp_path: Path) -> None:
+    page = tmp_path / "scripts" / "service" / "page"
+    page.mkdir(parents=True)
+    wheel = tmp_path / "provnet.whl"
+    for name in ("index.html", "script.js"):
+        (page / name).write_text("text")
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("scripts/service/page/index.html", "text")
+    assert missing_from_wheel(wheel, tmp_path) == ["scripts/service/page/script.js"]

@@ -7,6 +7,8 @@ const COLOURS = 8;
 const DARK_COLOUR = 4;
 const PAST = 64;
 const CARDS = 2;
+const PITCH = { 1: 168, 2: 168, 4: 152, 8: 150 };
+const PITCH_MANY = 132;
 const BOX = 60;
 const ROW = 96;
 const STRIP = 8;
@@ -212,7 +214,7 @@ function nodeBox(node, job, pitch) {
 function treePicture(tree) {
   const job = tree.job;
   const levels = Math.log2(job.leaves);
-  const pitch = job.leaves <= 2 ? 168 : job.leaves === 4 ? 152 : 132;
+  const pitch = PITCH[job.leaves] ?? PITCH_MANY;
   const width = pitch * job.leaves;
   const height = ROW * levels + BOX + 8;
   const middle = (level, position) => pitch * (2 * position + 1) * 2 ** level / 2;
