@@ -107,7 +107,7 @@ def _export(run: Path, node_folder: Path) -> ExportReport:
     if not path.exists():
         raise ExportFailed(f"{path} is missing: this is not the folder of a node that ran")
     with Store(path, network_id(genesis)) as store:
-        certified = _provable(store)
+        certified = provable_log(store)
         final = check_log(genesis, certified)
         if len(final) < store.final_height():
             raise ExportFailed(f"{path} does not show that height {len(final) + 1} is final")
@@ -165,7 +165,7 @@ class _History:
         seen.proofs[tree.root(header.leaf_count), sender, claim] = backup.proof
 
 
-def _provable(store: Store) -> tuple[CertifiedBlock, ...]:
+def provable_log(store: Store) -> tuple[CertifiedBlock, ...]:
     """The final chain, and the notarised block of the next slot that makes its last block final."""
     height = store.final_height()
     certified = certified_from(store)

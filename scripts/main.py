@@ -393,6 +393,47 @@ def node(
 
 
 @application.command()
+def calibrate(
+    run: Annotated[
+        Path | None,
+        typer.Option(help="A run folder, or a stopped node's: what it would have earned there."),
+    ] = None,
+    blocks: Annotated[int, typer.Option(min=1, help="So many of the last settled blocks.")] = 20,
+    cores: Annotated[int | None, typer.Option(help="Threads of all proofs together.")] = None,
+    memory: Annotated[
+        int | None, typer.Option(help="Memory of all workers together, in MiB.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="How often to measure.")] = 3,
+    json: Annotated[Path | None, typer.Option(help="Also write all figures to this file.")] = None,
+    write: Annotated[
+        Path | None, typer.Option(help="Set the [prover] of this node.toml accordingly.")
+    ] = None,
+) -> None:
+    """Measure what this machine can prove within its budgets, and what that would have earned."""
+    from rich.console import Console
+
+    from prover.backend import BackendMissing, Plonky2Backend
+    from scripts.calibration import command
+    from scripts.explain.publiclog import CannotTell
+
+    try:
+        command.run(
+            cores=cores,
+            memory_mib=memory,
+            rounds=rounds,
+            source=run,
+            blocks=blocks,
+            json=json,
+            write=write,
+            backend=Plonky2Backend(),
+            console=Console(stderr=True, highlight=False),
+        )
+    except (BackendMissing, CannotTell, command.CalibrationFailed) as failure:
+        typer.echo(f"error: {failure}", err=True)
+        raise typer.Exit(1) from None
+
+
+@application.command()
 def pause(
     folder: Annotated[Path, typer.Argument(help="The folder of a node that proves.")],
 ) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
@@ -149,7 +149,7 @@ class _Bench:
     ) -> None:
         self.backend = backend
         self._process = process
-        self.block = _block(backend)
+        self.block = sample_block(backend)
         self.proofs_of_loop: dict[TreeIndex, bytes] = {}
         self.leaf_s: list[float] = []
         self.merge_s: list[float] = []
@@ -242,15 +242,26 @@ class _Bench:
         return trio.run(run)
 
     def _task(self, index: TreeIndex, proofs: dict[TreeIndex, bytes]) -> ProvingTask:
-        leaves = Count(LEAVES)
-        if index.level == 0:
-            witness = self.block.witness(index.position)
-            return LeafTask(_JOB, _PROVER, index, leaves, Tick(0), witness)
-        left, right = tree.children(index)
-        return MergeTask(_JOB, _PROVER, index, leaves, Tick(0), proofs[left], proofs[right])
+        return sample_task(self.block, index, proofs)
 
 
-def _block(backend: Plonky2Backend | ModelledBackend) -> ExecutedBlock:
+def sample_task(
+    block: ExecutedBlock, index: TreeIndex, proofs: Mapping[TreeIndex, bytes]
+) -> ProvingTask:
+    """What to prove for a tree node of the sample block.
+
+    :param proofs: of the tree node's children, at least.
+    """
+    leaves = Count(LEAVES)
+    if index.level == 0:
+        witness = block.witness(index.position)
+        return LeafTask(_JOB, _PROVER, index, leaves, Tick(0), witness)
+    left, right = tree.children(index)
+    return MergeTask(_JOB, _PROVER, index, leaves, Tick(0), proofs[left], proofs[right])
+
+
+def sample_block(backend: Plonky2Backend | ModelledBackend) -> ExecutedBlock:
+    """A block of :data:`LEAVES` leaves, the same each time."""
     accounts: list[tuple[Account, Amount]] = [(public_key(key), Amount(10**9)) for key in _KEYS]
     state = backend.genesis(accounts)
     transfers = Traffic(b"benchmark", _NETWORK, _KEYS).next_transfers(state, TRANSFERS)

@@ -181,16 +181,23 @@ def read_public_log(run: Path) -> PublicLog:
             "wait for its end, or run another with ./scripts/testnet",
         )
     try:
-        genesis, certified = load_genesis(run), load_log(run)
-        rows = [(one.account, one.balance) for one in genesis.rollup]
-        root = backend_of(genesis).genesis(rows).root
-        final = check_log(genesis, certified)
-        steps = replay(machine_of(genesis, root, run), final, [_name(one) for one in certified])
-        log = PublicLog.of_steps(genesis, _agreeing(genesis, steps, certified))
+        return public_log(load_genesis(run), load_log(run), run)
     except (RunUnreadable, Refused, BackendMissing, ValueError) as failure:
         hint = f"./scripts/provnet verify {run} tells what else is wrong with it"
         raise CannotTell(f"{run} cannot be replayed: {failure}", hint) from None
-    return log
+
+
+def public_log(genesis: Genesis, certified: tuple[CertifiedBlock, ...], rules: Path) -> PublicLog:
+    """Check and replay certified blocks from the genesis.
+
+    :param rules: where paths of rules in files count from.
+    :raises RunUnreadable, Refused, BackendMissing, ValueError: when that cannot be done.
+    """
+    rows = [(one.account, one.balance) for one in genesis.rollup]
+    root = backend_of(genesis).genesis(rows).root
+    final = check_log(genesis, certified)
+    steps = replay(machine_of(genesis, root, rules), final, [_name(one) for one in certified])
+    return PublicLog.of_steps(genesis, _agreeing(genesis, steps, certified))
 
 
 def replay(
