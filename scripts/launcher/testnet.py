@@ -20,7 +20,7 @@ import trio
 
 from p2p.registry import ungrouped
 from protocol.params import format_genesis
-from scripts.bundle import Bundle, format_bundle
+from scripts.bundle import BOOTSTRAP_MAX, Bundle, format_bundle
 from scripts.cheats.node import cheats_of
 from scripts.configuration import save_configuration
 from scripts.export import export_run
@@ -86,6 +86,7 @@ class _Run:
     say: Say
     events: Any
     killed: list[str] = field(default_factory=list)
+    bootstrap: tuple[str, ...] = ()
     moved_at: float = 0.0
     is_interrupted: bool = False
 
@@ -163,7 +164,7 @@ async def _start(run: _Run) -> None:
     url = run.states[first.name].url
     run.say(run.narrator.line(_now_ms(), f"{first.name} shows the network at {url}"))
     bootstrap = tuple(run.states[first.name].addresses)
-    _write_join(run, bootstrap)
+    _keep_bundle(run)
     for member in others:
         await _launch(run, member, bootstrap)
 
@@ -182,10 +183,16 @@ async def _launch(run: _Run, member: Member, bootstrap: tuple[str, ...]) -> None
     await process.start()
 
 
-def _write_join(run: _Run, bootstrap: tuple[str, ...]) -> None:
-    """The bundle that lets others join."""
-    bundle = Bundle(run.plan.genesis, bootstrap)
-    (run.order.run / "join.toml").write_bytes(format_bundle(bundle))
+def _keep_bundle(run: _Run) -> None:
+    """Write the bundle that lets others join, whenever more nodes listen, or elsewhere."""
+    known = [one for state in run.states.values() for one in state.addresses]
+    bootstrap = tuple(known[:BOOTSTRAP_MAX])
+    if bootstrap == run.bootstrap:
+        return
+    run.bootstrap = bootstrap
+    draft = run.order.run / "join.toml.draft"
+    draft.write_bytes(format_bundle(Bundle(run.plan.genesis, bootstrap)))
+    draft.replace(run.order.run / "join.toml")
 
 
 def _require_alive(run: _Run, name: str) -> None:
@@ -208,6 +215,7 @@ async def _watch(run: _Run, nursery: trio.Nursery) -> None:
         for name, record in _look(run):
             for victim in run.striker.victims(name, record):
                 await _strike(run, victim, nursery)
+        _keep_bundle(run)
         for name in run.processes:
             _require_alive(run, name)
         idle_s = trio.current_time() - run.moved_at

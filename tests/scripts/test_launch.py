@@ -3,13 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from p2p.peers import Address
+from scripts.bundle import read_bundle
 from scripts.launcher import testnet
 from scripts.launcher.command import run
-from scripts.launcher.plan import Wish
+from scripts.launcher.plan import Wish, make_plan
 from scripts.launcher.processes import Process
+from scripts.launcher.watch import NodeState
+
+
+def test_the_bundle_names_every_node_that_listens(tmp_path: Path) -> None:
+    plan = make_plan(Wish(validators=2, provers=1, backend="modelled"))
+    states = {one.name: NodeState(one.name) for one in plan.members}
+    order = SimpleNamespace(run=tmp_path)
+    run = cast(testnet._Run, SimpleNamespace(plan=plan, states=states, order=order, bootstrap=()))
+    listening: list[str] = []
+    for number, member in enumerate(plan.members):
+        address = str(Address("ip4", "127.0.0.1", 4_001 + number, member.identity.account))
+        states[member.name].take({"kind": "Stage", "stage": "", "addresses": [address]})
+        listening.append(address)
+        testnet._keep_bundle(run)
+        assert read_bundle(tmp_path / "join.toml").bootstrap == tuple(listening)
+    (tmp_path / "join.toml").unlink()
+    testnet._keep_bundle(run)
+    assert list(tmp_path.iterdir()) == [], "nothing new, nothing written"
 
 
 def test_a_node_that_ends_by_itself_is_named_with_a_hint(
