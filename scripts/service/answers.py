@@ -13,15 +13,16 @@ from typing import Any, Final, Protocol
 
 from p2p.limits import Size
 from p2p.registry import Statistics as NetworkStatistics
+from protocol.agents import View
 from protocol.errors import Reason
 from protocol.ledger import PocketKind, balance, log_stake, prover_stake, sequencer_stake
-from protocol.machine import EVIDENCE, Machine
+from protocol.machine import EVIDENCE
 from protocol.messages import Operation, Payload, operation_hash
 from protocol.params import RuleChoice
 from protocol.ports import Clock, RollupState
 from protocol.replica import Replica
 from protocol.rollup import FEE_MAX
-from protocol.types import Account, Count, JobId, Nonce, Slot, Stake, Tick
+from protocol.types import Account, Count, Nonce, Slot, Stake, Tick
 from scripts.service.desk import Desk
 from scripts.service.story import ACCOUNT_POCKETS, Story
 from scripts.service.values import (
@@ -50,16 +51,8 @@ OWN: Final = "own"
 """Stands for the node's own account in a path."""
 
 
-class View(Protocol):
+class NodeView(View, Protocol):
     """What the service needs of a node; it changes nothing there."""
-
-    @property
-    def account(self) -> Account:
-        """The account of the node."""
-
-    @property
-    def machine(self) -> Machine:
-        """The final state."""
 
     @property
     def replica(self) -> Replica:
@@ -68,9 +61,6 @@ class View(Protocol):
     @property
     def refusals(self) -> Counter[tuple[str, str, str]]:
         """How often what was refused: kind, reason and peer."""
-
-    def state_after(self, job: JobId) -> RollupState | None:
-        """The rollup's state after a job."""
 
     def sizes(self) -> dict[str, Size]:
         """Entries of what is kept in memory, by name."""
@@ -97,7 +87,7 @@ class Source:
     """
 
     name: str
-    node: View
+    node: NodeView
     network: Connections
     story: Story
     desk: Desk

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -79,7 +79,6 @@ def block_record(final: BlockFinal) -> dict[str, Any]:
 class _Follower:
     def __init__(self) -> None:
         self.send, self.receive = trio.open_memory_channel[_Block](QUEUE_MAX)
-        self.is_dropped = False
 
 
 class Hub:
@@ -114,7 +113,6 @@ class Hub:
         try:
             follower.send.send_nowait(block)
         except trio.WouldBlock:
-            follower.is_dropped = True
             self.dropped += 1
             self._followers.discard(follower)
             follower.send.close()
@@ -123,39 +121,42 @@ class Hub:
         """Follow the log: the answer to a request."""
         if len(self._followers) >= FOLLOWERS_MAX:
             return told(503, fault(Refusal.TOO_MANY_STREAMS, "close some, and try again"))
-        last = request.headers.get("last-event-id", "")
-        after = int(last) if last.isascii() and last.isdecimal() and len(last) < 16 else None
-        return _Stream(self._texts(after))
-
-    async def _texts(self, after: int | None) -> AsyncIterator[bytes]:
         follower = _Follower()
-        for block in self._kept if after is not None else ():
-            if after is not None and block.tick > after:
-                follower.send.send_nowait(block)
+        last = request.headers.get("last-event-id", "")
+        if last.isascii() and last.isdecimal() and len(last) < 16:
+            for block in self._kept:
+                if block.tick > int(last):
+                    follower.send.send_nowait(block)
         self._followers.add(follower)
-        try:
-            yield b"retry: 2000\n\n"
-            while True:
-                with trio.move_on_after(QUIET_S) as waiting:
-                    try:
-                        block = await follower.receive.receive()
-                    except trio.EndOfChannel:
-                        break
-                yield b": nothing new\n\n" if waiting.cancelled_caught else block.text()
-            yield f"event: dropped\ndata: {json.dumps(plain(SLOW))}\n\n".encode()
-        finally:
-            self._followers.discard(follower)
-            follower.send.close()
-            follower.receive.close()
+        return _Stream(follower, self._followers.discard)
+
+
+async def _texts(follower: _Follower) -> AsyncIterator[bytes]:
+    yield b"retry: 2000\n\n"
+    while True:
+        with trio.move_on_after(QUIET_S) as waiting:
+            try:
+                block = await follower.receive.receive()
+            except trio.EndOfChannel:
+                break
+        yield b": nothing new\n\n" if waiting.cancelled_caught else block.text()
+    yield f"event: dropped\ndata: {json.dumps(plain(SLOW))}\n\n".encode()
 
 
 class _Stream(StreamingResponse):
-    """A stream whose source ends with it, however it ends."""
+    """The blocks of one follower, who leaves when it ends, however it ends."""
 
-    def __init__(self, texts: AsyncIterator[bytes]) -> None:
-        super().__init__(texts, media_type="text/event-stream")
-        self._texts: Any = texts
+    def __init__(self, follower: _Follower, leave: Callable[[_Follower], None]) -> None:
+        self._follower = follower
+        self._leave = leave
+        self._texts: Any = _texts(follower)
+        super().__init__(self._texts, media_type="text/event-stream")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with aclosing(self._texts):
-            await super().__call__(scope, receive, send)
+        try:
+            async with aclosing(self._texts):
+                await super().__call__(scope, receive, send)
+        finally:
+            self._leave(self._follower)
+            self._follower.send.close()
+            self._follower.receive.close()

@@ -32,6 +32,9 @@ from scripts.service.values import Refusal, fault
 CONNECTIONS_MAX: Final = 64
 """Connections at a time; a browser opens six."""
 
+STREAMS_MAX: Final = 16
+"""Requests at a time on one connection of HTTP/2."""
+
 SEND_S: Final = 10.0
 """Seconds in which a client must take what it is sent."""
 
@@ -94,6 +97,7 @@ class Server:
         self._config = Config()
         self._config.include_server_header = False
         self._config.keep_alive_timeout = IDLE_S
+        self._config.h2_max_concurrent_streams = STREAMS_MAX
         self._config.errorlog = log
         self._context = WorkerContext(None)
 

@@ -74,6 +74,12 @@ def source_of(town: Town, name: str = "validator-1", told: int | None = None) ->
     return Source(name, node, StillNetwork(peers), story, desk, clock)
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until something holds of a server, which tells nobody."""
+    while not condition():  # noqa: ASYNC110 -- there is nobody who could tell
+        await trio.sleep(0.01)
+
+
 @dataclass(frozen=True)
 class Reply:
     status: int

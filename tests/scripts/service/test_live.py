@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 import trio
@@ -14,7 +13,7 @@ from scripts.service.answers import Source
 from scripts.service.live import Hub
 from scripts.service.openapi import document
 from tests.p2p.town import Town
-from tests.scripts.service.serving import Client, serve, source_of
+from tests.scripts.service.serving import Client, serve, source_of, until
 from tests.scripts.service.shape import misfits
 
 COMPONENTS = document()["components"]["schemas"]
@@ -50,11 +49,6 @@ class Reader:
             chunk = await self._stream.receive_some()
             assert chunk, "the connection ended"
             self._text = (self._text + chunk.decode()).replace("\r\n", "\n")
-
-
-async def until(condition: Any) -> None:
-    while not condition():  # noqa: ASYNC110 -- there is nobody who could tell
-        await trio.sleep(0.01)
 
 
 def test_a_follower_gets_every_final_block(source: Source, finals: list[BlockFinal]) -> None:

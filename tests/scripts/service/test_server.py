@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from scripts.service import server as module
 from scripts.service.server import Server
-from tests.scripts.service.serving import Client
+from tests.scripts.service.serving import Client, until
 
 LARGE = bytes(64 * 1024 * 1024)
 """More than any socket keeps."""
@@ -36,11 +36,6 @@ def serve(application: Any, talk: Any) -> None:
         assert server.connections == 0
 
     trio.run(main)
-
-
-async def until(condition: Any) -> None:
-    while not condition():  # noqa: ASYNC110 -- there is nobody who could tell
-        await trio.sleep(0.01)
 
 
 def test_a_client_that_takes_nothing_does_not_hold_up_the_end() -> None:
