@@ -72,6 +72,7 @@ from protocol.happenings import (
     BodyChecked,
     CertifiedHeard,
     CheckBody,
+    ClockJudged,
     Effect,
     FetchBlocks,
     Halted,
@@ -390,15 +391,20 @@ class Node:
 
     async def _own(self) -> None:
         """The one task that steps the replica."""
+        # what was said before the start comes before anything is signed
+        while self._receive.statistics().current_buffer_used:
+            await self._take(self._receive.receive_nowait())
         await self._step(TimePassed(self._parts.clock.now_ms()))
         while True:
-            happening = await self._next()
-            if isinstance(happening, Happening):
-                await self._step(happening)
-                continue
-            if isinstance(happening, BlockKnown | ProofKnown):
-                self._parts.observer(happening)
-            await self._ask_agents(happening)
+            await self._take(await self._next())
+
+    async def _take(self, happening: Happening | AgentEvent) -> None:
+        if isinstance(happening, Happening):
+            await self._step(happening)
+            return
+        if isinstance(happening, BlockKnown | ProofKnown):
+            self._parts.observer(happening)
+        await self._ask_agents(happening)
 
     async def _next(self) -> Happening | AgentEvent:
         now_ms = self._parts.clock.now_ms()
@@ -499,6 +505,8 @@ class Node:
             self._nursery.start_soon(self._check, signed)
 
     def _look_for_progress(self) -> None:
+        # the clock may have been set back
+        self._progress_slot = min(self._progress_slot, self._replica.slot)
         if self._replica.slot >= self._progress_slot + STALE_SLOTS:
             self._behind.set()
 
@@ -557,6 +565,10 @@ class Node:
         if isinstance(payload, ProofRecord) and fault is None:
             await self._send.send(ProofKnown(KnownProof(signed.operation.sender, payload)))
         await self._send.send(BodyChecked(operation_hash(signed.operation), fault, now_ms))
+
+    async def judge_clock(self, *, is_right: bool) -> None:
+        """Say whether the clock is right: while it is not, nothing is proposed or voted for."""
+        await self._send.send(ClockJudged(is_right, self._parts.clock.now_ms()))
 
     async def _on_block_known(self, job: JobId) -> None:
         await self._send.send(BlockKnown(job))

@@ -77,8 +77,23 @@ class BodyChecked:
     now_ms: Milliseconds
 
 
+@dataclass(frozen=True, slots=True)
+class ClockJudged:
+    """Our clock was compared with others'; while it is not right, nothing is signed for a slot."""
+
+    is_right: bool
+    now_ms: Milliseconds
+
+
 Happening: TypeAlias = (
-    TimePassed | BlockHeard | VoteHeard | OperationHeard | CertifiedHeard | Submitted | BodyChecked
+    TimePassed
+    | BlockHeard
+    | VoteHeard
+    | OperationHeard
+    | CertifiedHeard
+    | Submitted
+    | BodyChecked
+    | ClockJudged
 )
 
 

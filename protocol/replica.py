@@ -16,6 +16,8 @@ without I/O; the shell (``p2p.node``) feeds events in one at a time and runs the
 - A header's state digest must equal our own after the same block, or it gets no vote. A *notarised*
   block that disagrees means that this replica, or more than two thirds of the log stake, is wrong:
   the replica halts and says so.
+- *A clock that is wrong* signs nothing: a proposal or vote for a slot of the future would bar its
+  signer from every slot until then, also once the clock is right.
 - *Idle:* a validator proposes only while operations are pending, ordered but not final, or a window
   is open.
 
@@ -38,6 +40,7 @@ from protocol.happenings import (
     BlockHeard,
     CertifiedHeard,
     CheckBody,
+    ClockJudged,
     Effect,
     FetchBlocks,
     Halted,
@@ -193,6 +196,7 @@ class Replica:
         self.halted: str | None = None
         self.border: Border | None = None
         self._agreed = Tick(0)
+        self._is_clock_right = True
         self._digests: dict[Tick, Digest] = {Tick(0): machine.digest}
         self._pending: dict[OperationHash, _Pending] = {}
         self._valid_bodies: dict[OperationHash, Tick] = {}
@@ -223,6 +227,11 @@ class Replica:
     def is_validator(self, account: Account) -> bool:
         """Whether the account orders the log."""
         return self._validators.get(account) is not None
+
+    @property
+    def _may_sign(self) -> bool:
+        """Whether proposals and votes of ours are worth anything."""
+        return self.halted is None and self._is_clock_right
 
     def knows(self, identity: OperationHash) -> bool:
         """Whether the operation waits here already."""
@@ -332,6 +341,9 @@ class Replica:
                 yield from self._add(signed, is_own=False)
             case Submitted(payload):
                 yield from self._submit(payload, now_ms)
+            case ClockJudged(is_right):
+                self._is_clock_right = is_right
+                self._take_back_slots()
             case _:
                 yield from self._on_body(happening.operation, happening.fault, now_ms)
 
@@ -440,7 +452,7 @@ class Replica:
 
     def _propose(self, slot: Slot, now_ms: Milliseconds) -> Iterator[Effect]:
         draft = self.engine.draft(slot)
-        if draft is None or self.identity is None or self.halted is not None:
+        if draft is None or self.identity is None or not self._may_sign:
             return
         chain = self.engine.chain(draft.parent)
         operations = self._choose(chain, draft.height, slot)
@@ -492,7 +504,7 @@ class Replica:
     # --- voting ---
 
     def _vote(self, slot: Slot, now_ms: Milliseconds) -> Iterator[Effect]:
-        if self.identity is None or self.halted is not None:
+        if self.identity is None or not self._may_sign:
             return
         for candidate in self.engine.ballot(slot):
             objection = self._objection_to(candidate)
@@ -634,6 +646,13 @@ class Replica:
         )
         if not is_reported and not self.machine.is_punished(evidence):
             yield from self._submit(evidence, now_ms)
+
+    def _take_back_slots(self) -> None:
+        """What was heard by a clock that was ahead waits for no slot of its future."""
+        for pending in self._pending.values():
+            pending.told_slot = min(pending.told_slot, self._slot)
+            if pending.ready_slot is not None:
+                pending.ready_slot = min(pending.ready_slot, Slot(self._slot + 1))
 
     def _repeat(self) -> Iterator[Effect]:
         """Gossip our own operations again that have waited for long."""

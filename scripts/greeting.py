@@ -13,7 +13,8 @@ Rules.
   taken off: if fewer than a third lie, an honest one says so. Whoever has no log stake moves
   nobody's clock.
 - Off by more than a :data:`WARN_PARTS` part of a slot, a node says so; off by more than a slot, it
-  publishes neither proposals nor votes until it is right again. The clock is never adjusted.
+  signs neither proposals nor votes until it is right again, nor does it before somebody answered,
+  for up to :data:`PATIENCE_S`. The clock is never adjusted.
 
 Properties. What is kept is bounded by the connected peers. A lie about height moves nothing but
 what a person is shown.
@@ -34,9 +35,8 @@ from p2p.node import Node
 from protocol.codec import decode, encode
 from protocol.errors import Refused
 from protocol.ledger import PocketKind
-from protocol.ports import Clock, Network, RequestFailed, Topic
+from protocol.ports import Clock, Network, RequestFailed
 from protocol.types import Account, Milliseconds, Slot, Tick
-from scripts.through import ThroughNetwork
 
 HELLO: Final = "hello"
 """Name of the request."""
@@ -53,10 +53,12 @@ PAUSE_S: Final = 5.0
 FIRST_PAUSE_S: Final = 0.5
 """The same, before anybody did."""
 
+PATIENCE_S: Final = 5.0
+"""For so long a node that has just started signs nothing while nobody answers: it may be the first.
+"""
+
 WARN_PARTS: Final = 4
 """A clock that is off by more than one part in so many of a slot is told of."""
-
-_SILENCED: Final = (Topic.LOG_PROPOSALS, Topic.LOG_VOTES)
 
 log = logging.getLogger("provnet.greeting")
 
@@ -121,6 +123,7 @@ class Greeter:
         self._tell: Callable[..., Any] = tell
         self._node: Node | None = None
         self._is_told = False
+        self._is_right: bool | None = None
         self.answered = trio.Event()
         self.readings: dict[Account, Reading] = {}
         self.strangers: set[Account] = set()
@@ -142,14 +145,18 @@ class Greeter:
         heights = [one.hello.height for one in self.readings.values()]
         return median_high(heights) if heights else Tick(0)
 
-    def prudent(self, network: Network) -> Network:
-        """The network, serving what this asks, and without votes while the clock is off."""
+    def serve(self, network: Network) -> None:
+        """Answer on a network that does not run yet."""
         network.serve(HELLO, self._answer)
-        return _Prudent(self, network)
+
+    async def begin(self, node: Node) -> None:
+        """Answer for a node from now on, and doubt its clock; before the node runs."""
+        self._node = node
+        await self._say(node, is_right=False)
 
     async def run(self, node: Node, network: Network) -> None:
         """Ask connected peers now and then, for ever."""
-        self._node = node
+        patient_until = trio.current_time() + PATIENCE_S
         while True:
             peers = network.peers()
             self.readings = {who: one for who, one in self.readings.items() if who in peers}
@@ -158,6 +165,8 @@ class Greeter:
                 for peer in peers:
                     nursery.start_soon(self._ask, network, peer)
             self._judge(node)
+            may_judge = self.readings or trio.current_time() >= patient_until
+            await self._say(node, is_right=bool(may_judge) and not self.is_off)
             if self.readings:
                 self.answered.set()
             await trio.sleep(PAUSE_S if self.readings else FIRST_PAUSE_S)
@@ -187,6 +196,11 @@ class Greeter:
         self.readings[peer] = Reading(hello, offset_ms, (answered_ms - asked_ms + 1) // 2)
         self.strangers.discard(peer)
 
+    async def _say(self, node: Node, *, is_right: bool) -> None:
+        if is_right is not self._is_right:
+            self._is_right = is_right
+            await node.judge_clock(is_right=is_right)
+
     def _judge(self, node: Node) -> None:
         pockets = node.machine.ledger.pockets()
         stakes = {
@@ -206,17 +220,3 @@ def clock_sentence(error_ms: int) -> str:
     """Tells a person that the clock is off."""
     side = "behind" if error_ms > 0 else "ahead of"
     return f"the clock is {abs(error_ms)} ms {side} the clocks of the network"
-
-
-class _Prudent(ThroughNetwork):
-    """Publishes nothing that depends on the time while the clock is off."""
-
-    def __init__(self, greeter: Greeter, inner: Network) -> None:
-        super().__init__(inner)
-        self._greeter = greeter
-
-    async def publish(self, topic: Topic, payload: bytes) -> None:
-        if topic in _SILENCED and self._greeter.is_off:
-            await trio.lowlevel.checkpoint()
-            return
-        await self.inner.publish(topic, payload)

@@ -353,6 +353,7 @@ async def _run_node(start: _Start) -> None:
     conduct = Conduct()
     host = LibP2PNetwork(identity.signing_seed, network, listen, book, observer=conduct.observe)
     greeter = Greeter(clock, genesis.network.slot_ms, events.stage)
+    greeter.serve(host)
     # 4. observers
     agents = make_agents(configuration, identity, genesis, backend)
     cheats = Cheats(configuration.cheats, events.cheat)
@@ -367,7 +368,7 @@ async def _run_node(start: _Start) -> None:
             # 6. node
             parts = NodeParts(
                 replica=make_replica(genesis, genesis_state, identity, store, genesis_path.parent),
-                network=greeter.prudent(host),
+                network=host,
                 store=store,
                 journal=journal,
                 backend=backend,
@@ -384,6 +385,7 @@ async def _run_node(start: _Start) -> None:
                 with start.stopping:
                     async with trio.open_nursery() as nursery:
                         running = Running(configuration, node, host, greeter)
+                        await greeter.begin(node)
                         _start_beside(nursery, start, running, agents, book)
                         await node.run()
             book.save(folder / BOOK)

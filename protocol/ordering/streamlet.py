@@ -527,7 +527,13 @@ class Streamlet:
         return self._self is not None and waits and self._now_ms >= self._settings.votes_at(slot)
 
     def _advance(self, now_ms: Milliseconds) -> None:
-        """Take note of the time, and forget what is too old."""
+        """Take note of the time, and forget what is too old.
+
+        Where a clock that was ahead is set right, what the wrong time barred is open again, but for
+        what was signed.
+        """
+        if self.slot_at(now_ms) < self.slot_at(self._now_ms):
+            self._offered, self._called, self._horizon = _NO_SLOT, _NO_SLOT, 0
         self._now_ms = now_ms
         horizon = self.slot_at(now_ms) - SLOTS_KEPT
         if horizon > self._horizon:

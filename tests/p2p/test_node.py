@@ -201,3 +201,30 @@ def test_an_idle_log_does_not_grow(tmp_path: Path) -> None:
 
     live(town, story)
     assert heights[1] - heights[0] <= 2
+
+
+def test_a_validator_with_a_wrong_clock_signs_nothing_until_it_is_right(tmp_path: Path) -> None:
+    town = Town(tmp_path, MODELLED)
+    signed: list[int | None] = []
+
+    async def story(nursery: trio.Nursery) -> None:
+        doubtful = town["validator-4"]
+
+        def voted() -> int | None:
+            return doubtful.running._parts.store.own_latest("vote")
+
+        await town.until(lambda: doubtful.height >= 2)
+        await doubtful.running.judge_clock(is_right=False)
+        await trio.sleep(1)
+        signed.append(voted())
+        height = doubtful.height
+        await town.until(lambda: doubtful.height >= height + 4)
+        signed.append(voted())
+        await doubtful.running.judge_clock(is_right=True)
+        await town.until(lambda: voted() != signed[-1])
+        await town.until(lambda: everybody_settled(town))
+
+    live(town, story)
+    town.assert_agreement()
+    assert signed[0] is not None
+    assert signed[1] == signed[0]

@@ -15,6 +15,7 @@ from protocol.happenings import (
     BodyChecked,
     CertifiedHeard,
     CheckBody,
+    ClockJudged,
     Effect,
     FetchBlocks,
     Halted,
@@ -507,6 +508,43 @@ def test_what_we_cannot_pay_for_is_not_published() -> None:
     story = Story(POOR)
     effects = story.take(Submitted(intent(), story.now))
     assert effects == (Rejected(Reason.FEE_UNPAYABLE, "", "own Intent"),)
+
+
+# --- with a wrong clock ---
+
+
+def test_a_wrong_clock_signs_nothing_and_bars_no_slot() -> None:
+    story = Story()
+    right = story.now
+    story.now = Milliseconds(right + 1_000 * SLOT_MS)
+    story.take(ClockJudged(False, story.now))
+    story.hear(story.signed(intent()))
+    story.take(Submitted(intent(2), story.now))
+    checked = story.signed(reveal(1))
+    story.hear(checked)
+    story.take(BodyChecked(operation_hash(checked.operation), None, story.now))
+    story.slots(2 * REPEAT_SLOTS)
+    assert (story.proposals(), story.votes(), story.of(Remember)) == ([], [], [])
+    story.now = right
+    story.take(ClockJudged(True, story.now))
+    before = len(story.of(Publish))
+    story.slots(REPEAT_SLOTS + 4)
+    assert story.replica.final_height >= 1
+    ordered = [one for block in story.proposals() for one in block.operations]
+    assert checked in ordered
+    assert len(ordered) >= 3
+    assert len(story.of(Publish)) > before
+
+
+def test_a_clock_set_back_without_a_word_bars_only_what_was_signed() -> None:
+    story = Story(validators=2)
+    right = story.now
+    story.now = Milliseconds(right + 1_000 * SLOT_MS)
+    story.take(TimePassed(story.now))
+    story.now = right
+    story.hear(story.signed(intent()))
+    story.slots(3)
+    assert story.proposals()
 
 
 # --- with another validator ----------------------------------------------------------------------

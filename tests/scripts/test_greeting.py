@@ -17,9 +17,17 @@ from p2p.node import Node
 from protocol.codec import encode
 from protocol.ledger import Ledger
 from protocol.params import network_id
-from protocol.ports import Network, Topic, Verdict
 from protocol.types import Account, Milliseconds, Slot, Tick
-from scripts.greeting import HELLO, Greeter, Hello, Reading, clock_error_ms
+from scripts.greeting import (
+    FIRST_PAUSE_S,
+    HELLO,
+    PATIENCE_S,
+    PAUSE_S,
+    Greeter,
+    Hello,
+    Reading,
+    clock_error_ms,
+)
 from tests.p2p.town import VirtualClock
 from tests.scripts.network import SLOT_MS, genesis
 
@@ -68,19 +76,23 @@ def test_one_liar_of_four_never_makes_it_worse(true_ms: int, lies: list[int]) ->
 
 class SkewedClock(VirtualClock):
     def __init__(self, skew_ms: int) -> None:
-        self._skew_ms = skew_ms
+        self.skew_ms = skew_ms
 
     def now_ms(self) -> Milliseconds:
-        return Milliseconds(10**9 + super().now_ms() + self._skew_ms)
+        return Milliseconds(10**9 + super().now_ms() + self.skew_ms)
 
 
-def standing_at(height: int) -> Node:
-    """A node that only stands there: its ledger, and its last final block."""
-    link = SimpleNamespace(height=Tick(height), slot=Slot(height))
-    engine = SimpleNamespace(anchor=SimpleNamespace(link=link))
-    machine = SimpleNamespace(ledger=Ledger.of_genesis(GENESIS))
-    node = SimpleNamespace(machine=machine, replica=SimpleNamespace(engine=engine))
-    return cast(Node, node)
+class Standing:
+    """A node that only stands there: its ledger, its last final block, and what it is told."""
+
+    def __init__(self, height: int) -> None:
+        link = SimpleNamespace(height=Tick(height), slot=Slot(height))
+        self.replica = SimpleNamespace(engine=SimpleNamespace(anchor=SimpleNamespace(link=link)))
+        self.machine = SimpleNamespace(ledger=Ledger.of_genesis(GENESIS, lambda _: None))
+        self.judged: list[bool] = []
+
+    async def judge_clock(self, *, is_right: bool) -> None:
+        self.judged.append(is_right)
 
 
 class Square:
@@ -90,37 +102,31 @@ class Square:
         self.hub = MemoryNetwork(seed=3)
         self.told: list[tuple[int, str, dict[str, Any]]] = []
         self.hosts = [self.hub.node(one, network_id(GENESIS)) for one in VALIDATORS]
+        self.clocks = [SkewedClock(skew_ms) for skew_ms in skews_ms]
         self.greeters = [
-            Greeter(SkewedClock(skew_ms), Milliseconds(SLOT_MS), self._teller(at))
-            for at, skew_ms in enumerate(skews_ms)
+            Greeter(clock, Milliseconds(SLOT_MS), self._teller(at))
+            for at, clock in enumerate(self.clocks)
         ]
-        self.networks: list[Network] = [
-            greeter.prudent(host) for greeter, host in zip(self.greeters, self.hosts, strict=True)
-        ]
-        self.heard: list[Account] = []
+        self.nodes = [Standing(at + 1) for at in range(len(skews_ms))]
 
     def _teller(self, at: int) -> Callable[..., None]:
         return lambda sentence, **fields: self.told.append((at, sentence, fields))
 
     async def run(self, seconds: float, then: Callable[[], Any] | None = None) -> None:
-        for host in self.hosts:
-            for topic in (Topic.LOG_VOTES, Topic.LOG_PROPOSALS, Topic.OPERATIONS):
-                host.join(topic, self._judge)
+        for host, greeter in zip(self.hosts, self.greeters, strict=True):
+            greeter.serve(host)
         async with AsyncExitStack() as stack:
             for host in self.hosts:
                 await stack.enter_async_context(host.run())
             nursery = await stack.enter_async_context(trio.open_nursery())
-            for at, greeter in enumerate(self.greeters):
-                nursery.start_soon(greeter.run, standing_at(at + 1), self.networks[at])
+            for host, greeter, node in zip(self.hosts, self.greeters, self.nodes, strict=True):
+                await greeter.begin(cast(Node, node))
+                nursery.start_soon(greeter.run, node, host)
             await trio.sleep(seconds)
             if then is not None:
-                await then()
-                await trio.sleep(1)
+                then()
+                await trio.sleep(2 * PAUSE_S)
             nursery.cancel_scope.cancel()
-
-    def _judge(self, peer: Account, _payload: bytes) -> Verdict:
-        self.heard.append(peer)
-        return Verdict.ACCEPT
 
 
 def run(main: Callable[[], Any]) -> None:
@@ -135,21 +141,46 @@ def test_right_clocks_are_told_of_by_nobody() -> None:
     assert all(len(greeter.readings) == 3 for greeter in square.greeters)
 
 
-def test_whose_clock_is_off_says_so_and_stays_silent() -> None:
+def test_whose_clock_is_off_says_so_and_signs_nothing_until_it_is_right() -> None:
     square = Square(0, 0, 0, 3_000)
 
-    async def vote() -> None:
-        for network in square.networks:
-            await network.publish(Topic.LOG_VOTES, network.account)
-            await network.publish(Topic.LOG_PROPOSALS, network.account)
-        await square.networks[3].publish(Topic.OPERATIONS, b"not bound to a time")
+    def set_right() -> None:
+        assert [(at, fields["votes"]) for at, _, fields in square.told] == [(3, False)]
+        assert "ahead of the clocks of the network" in square.told[0][1]
+        assert square.greeters[3].is_off
+        assert [node.judged for node in square.nodes] == [[False, True]] * 3 + [[False]]
+        square.clocks[3].skew_ms = 0
 
-    run(lambda: square.run(12, vote))
-    assert [(at, fields["votes"]) for at, _, fields in square.told] == [(3, False)]
-    assert "ahead of the clocks of the network" in square.told[0][1]
-    assert square.greeters[3].is_off
-    by_last = square.heard.count(VALIDATORS[3])
-    assert 0 < by_last <= 3, "the operation alone was heard"
+    run(lambda: square.run(12, set_right))
+    assert [sentence for at, sentence, _ in square.told if at == 3][1:] == ["the clock is right"]
+    assert [node.judged for node in square.nodes] == [[False, True]] * 4
+
+
+def test_a_clock_that_goes_wrong_ends_signing() -> None:
+    square = Square(0, 0, 0, 0)
+
+    def set_wrong() -> None:
+        square.clocks[3].skew_ms = -3_000
+
+    run(lambda: square.run(12, set_wrong))
+    assert [node.judged for node in square.nodes] == [[False, True]] * 3 + [[False, True, False]]
+
+
+def test_who_is_alone_signs_after_a_time() -> None:
+    square = Square(0, 0, 0, 0)
+    alone, node = square.hosts[0], square.nodes[0]
+
+    async def main() -> None:
+        async with alone.run(), trio.open_nursery() as nursery:
+            await square.greeters[0].begin(cast(Node, node))
+            nursery.start_soon(square.greeters[0].run, node, alone)
+            await trio.sleep(PATIENCE_S - 0.1)
+            assert node.judged == [False]
+            await trio.sleep(2 * FIRST_PAUSE_S)
+            nursery.cancel_scope.cancel()
+
+    run(main)
+    assert node.judged == [False, True]
 
 
 def test_a_clock_a_little_off_is_told_of_and_votes() -> None:
@@ -171,11 +202,11 @@ def test_peers_of_another_network_are_strangers_and_nonsense_is_punished() -> No
 
     nonsense.serve(HELLO, answer)
     greeter = Greeter(VirtualClock(), Milliseconds(SLOT_MS), lambda *_: None)
-    network = greeter.prudent(ours)
+    greeter.serve(ours)
 
     async def main() -> None:
         async with ours.run(), nonsense.run(), silent.run(), trio.open_nursery() as nursery:
-            nursery.start_soon(greeter.run, standing_at(1), network)
+            nursery.start_soon(greeter.run, Standing(1), ours)
             await trio.sleep(60)
             assert ours.has_banned(VALIDATORS[1])
             nursery.cancel_scope.cancel()
