@@ -523,6 +523,7 @@ def test_a_wrong_clock_signs_nothing_and_bars_no_slot() -> None:
     checked = story.signed(reveal(1))
     story.hear(checked)
     story.take(BodyChecked(operation_hash(checked.operation), None, story.now))
+    story.hear(story.signed(reveal(2)))
     story.slots(2 * REPEAT_SLOTS)
     assert (story.proposals(), story.votes(), story.of(Remember)) == ([], [], [])
     story.now = right
