@@ -137,6 +137,20 @@ def slot_start_ms(network: NetworkParameters, slot: int) -> int:
     return network.genesis_time_ms + slot * network.slot_ms
 
 
+def parse_addresses(texts: Iterable[str]) -> tuple[Address, ...]:
+    """Addresses as a node's file holds them. Raises :class:`ConfigurationError`."""
+    found = []
+    for text in texts:
+        try:
+            found.append(Address.parse(text))
+        except ValueError as failure:
+            raise ConfigurationError(
+                f"{text!r} among a node's addresses is {failure}",
+                "mend bootstrap or announce in node.toml, or what stands above it",
+            ) from None
+    return tuple(found)
+
+
 def dialable(addresses: Iterable[Address]) -> tuple[str, ...]:
     """The first addresses that name a host, each once."""
     named = (str(one) for one in addresses if one.ip is None or not one.ip.is_unspecified)
@@ -190,7 +204,7 @@ def _told_by(folder: Path, network: NetworkParameters) -> tuple[list[Address], C
         block, state = bytes.fromhex(last["block"]), bytes.fromhex(last["digest"])
         time_ms = slot_start_ms(network, last["slot"])
         checkpoint = Checkpoint(last["tick"], block, state, time_ms)
-    return [*map(Address.parse, texts), *known], checkpoint
+    return [*parse_addresses(texts), *known], checkpoint
 
 
 def _book_addresses(path: Path) -> list[Address]:

@@ -24,12 +24,12 @@ from rich.table import Table
 from scripts.configuration import ConfigurationError
 from scripts.joining.fetch import SCHEMES
 from scripts.joining.folder import data_home
+from scripts.service.token import TOKEN_FILE
 
 NODE_VARIABLE: Final = "PROVNET_NODE"
 TOKEN_VARIABLE: Final = "PROVNET_TOKEN"  # noqa: S105 -- the name of a variable
 
 URL_FILE: Final = "api-url"
-TOKEN_FILE: Final = "api-token"  # noqa: S105 -- a file's name
 
 ANSWER_S: Final = 10.0
 """Seconds for an answer."""

@@ -64,6 +64,7 @@ from prover.juror import JurorAgent
 from prover.modelled import ModelledBackend
 from prover.pool import PoolSettings, ProvingFailed, open_pool
 from prover.tasks import ProvingTask
+from scripts.bundle import parse_addresses
 from scripts.cheats.node import Cheats
 from scripts.configuration import ConfigurationError, NodeConfiguration, ProverConfiguration
 from scripts.greeting import Greeter
@@ -288,9 +289,10 @@ def run_node(
     folder, clock = path.parent, SystemClock()
     configuration = load_overridden(path, overrides)
     check_listen(configuration)
+    parse_addresses((*configuration.bootstrap, *configuration.announce))
+    identity = load_identity(folder / configuration.keys)
     events = EventLog(folder / EVENTS, clock)
     events.stage("reading the configuration", process=os.getpid())
-    identity = load_identity(folder / configuration.keys)
     stopping = trio.CancelScope()
     start = _Start(folder, configuration, identity, events, stopping, follow(stopping.cancel))
     try:

@@ -115,8 +115,8 @@ class Follower:
 
     async def _sync(self, running: Running) -> None:
         node, greeter = running.node, running.greeter
-        last, moved_at, is_told = -1, trio.current_time(), False
-        while (height := node.machine.tick) < (target := greeter.height):
+        last, moved_at, is_told, target = -1, trio.current_time(), False, greeter.height
+        while (height := node.machine.tick) < (target := greeter.height or target):
             self._display.sync(height, target)
             if height > last:
                 last, moved_at, is_told = height, trio.current_time(), False

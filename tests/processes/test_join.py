@@ -209,6 +209,15 @@ def test_a_port_in_use_is_named(shared: Shared) -> None:
     assert "hint: stop what listens there" in logged
 
 
+def test_an_address_that_is_none_is_named(shared: Shared) -> None:
+    node = shared.folder / "nodes" / "prover-1" / "node.toml"
+    process = started(node, PROVNET_BOOTSTRAP="192.0.2.1:4001")
+    _, logged = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 1
+    assert "error: '192.0.2.1:4001' among a node's addresses is not an address" in logged
+    assert "hint: mend bootstrap" in logged
+
+
 @pytest.mark.usefixtures("brief")
 def test_a_checkpoint_is_passed_on_the_way(shared: Shared, tmp_path: Path) -> None:
     code, shown = join(shared.bundle, tmp_path)
