@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,11 +105,11 @@ def test_nobody_signed_twice_for_one_slot(remains: Remains) -> None:
 
 
 def test_what_was_said_was_durable_before(remains: Remains) -> None:
-    stores = {name: remains.store(name) for name in remains.town.residents}
-    for name, one in remains.said():
-        assert stores[name].own(one.kind, one.slot) == one.signed
-    for store in stores.values():
-        store.close()
+    with ExitStack() as stack:
+        names = remains.town.residents
+        stores = {name: stack.enter_context(remains.store(name)) for name in names}
+        for name, one in remains.said():
+            assert stores[name].own(one.kind, one.slot) == one.signed
 
 
 def test_what_was_told_final_stays(remains: Remains) -> None:
