@@ -149,7 +149,7 @@ def told(found: Calibration) -> Iterator[str]:
             ),
             (
                 "how sure",
-                f"{found.rounds} rounds, times within {found.deviation_percent} % of the median, "
+                f"rounds: {found.rounds}, times within {found.deviation_percent} % of the median, "
                 f"load of the machine before: {found.load:.1f} on {usable_cores()} cores",
             ),
         ]
@@ -164,7 +164,11 @@ def told_earnings(gained: Earnings, costs: Costs) -> Iterator[str]:
         f"expected on the last {len(gained.blocks)} settled blocks, rule {gained.rule}, one unit "
         f"of stake, {costs.per_work} micro-units a compute unit:"
     )
-    names = tuple(gained.blocks[0].sums)
+    seen = {name: {one.sums[name] for one in gained.blocks} for name in gained.blocks[0].sums}
+    alike = [f"{_words(name)} {min(found)}" for name, found in seen.items() if len(found) == 1]
+    if alike:
+        yield f"in all of them: {', '.join(alike)}"
+    names = [name for name, found in seen.items() if len(found) > 1]
     rows = [("block", "in time", "gain", "missed", "cost", *(_words(name) for name in names))]
     for one in gained.blocks:
         sums = (str(one.sums[name]) for name in names)

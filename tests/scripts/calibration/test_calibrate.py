@@ -103,7 +103,7 @@ def test_busy_workers_are_slower_and_what_follows_counts_with_that() -> None:
 
 def test_it_says_how_sure_it_is_and_what_to_do_about_it() -> None:
     calm = "\n".join(command.told(FOUND))
-    assert "3 rounds, times within 10 % of the median" in calm
+    assert "rounds: 3, times within 10 % of the median" in calm
     assert "hint" not in calm
     for doubtful in (replace(FOUND, load=99.0), replace(FOUND, merge_one=spread(2_000, 1_000))):
         assert "hint: something else uses this machine" in "\n".join(command.told(doubtful))
