@@ -133,7 +133,15 @@ class Archive:
         self._states_changed = trio.Event()
         self._offload = offload
 
+    def begin(self, settled: JobId, state: RollupState) -> None:
+        """Go on from a later settled job than the genesis, before anything was told."""
+        self._states, self._settled = {settled: state}, settled
+
     # --- reading ---
+
+    def settled_state(self) -> RollupState | None:
+        """The rollup's state after the last settled job, once its block is executed."""
+        return self._states.get(self._settled)
 
     def state_after(self, job: JobId) -> RollupState | None:
         """The rollup's state after a job, once its block is executed."""

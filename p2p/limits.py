@@ -134,6 +134,12 @@ SMALL_GOSSIP_DEGREE: Final = 1
 Everybody who has a message announces it in three heartbeats: each peer hears of it some three
 times. At one message a second these announcements are the larger part of what gossip costs."""
 
+# the log
+
+HISTORY_EPOCHS: Final = 256
+"""Epochs of final log blocks that are kept and served below the newest border; a newcomer goes on
+from a snapshot."""
+
 # requests
 
 NAME_CHARACTERS_MAX: Final = 64

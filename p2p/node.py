@@ -15,6 +15,8 @@ arrives, run what it answers, and keep both in an order that survives a crash at
 - Agents are asked after each event that concerns them; their actions are run like effects.
 - A node that hears of blocks it does not have, or sees no finality, asks its peers for certified
   blocks.
+- At each border of an epoch it keeps a snapshot, if it has the rollup's state by then, and serves
+  it. A newcomer may begin with one of a peer, which the blocks that follow must prove.
 
 **Properties.** Nothing a peer sends ends the node or blocks its loop. After a restart it goes on
 from its store, signs nothing twice, and catches up.
@@ -33,8 +35,17 @@ import trio
 from p2p.archive import BODY_REQUEST, Archive, Offload
 from p2p.journal import Entry, Journal, Started
 from p2p.judges import Judges
-from p2p.limits import Size
-from p2p.store import Store
+from p2p.limits import HISTORY_EPOCHS, Size
+from p2p.snapshots import (
+    OFFERS_REQUEST,
+    PIECE_REQUEST,
+    Offer,
+    encode_offers,
+    fetch_offers,
+    fetch_snapshot,
+    read_piece,
+)
+from p2p.store import Store, StoreError
 from p2p.sync import BLOCKS_REQUEST, certified_from, decode_certified, encode_certified, tick_bytes
 from protocol.agents import (
     PAUSE_NOTE,
@@ -66,6 +77,7 @@ from protocol.agents import (
 from protocol.codec import encode
 from protocol.errors import Reason, Refused
 from protocol.events import JobOpened, JobSettled, JobVoided
+from protocol.handover import Border, Snapshot, rollup_state, snapshot_name
 from protocol.happenings import (
     BlockFinal,
     BlockHeard,
@@ -129,6 +141,9 @@ SYNC_PAUSE_S: Final = 1.0
 
 STALE_SLOTS: Final = 4
 """After so many slots without finality a node asks its peers whether they know more."""
+
+NEWCOMER_ROUNDS: Final = 30
+"""How often a newcomer asks all peers for a snapshot, a pause after each round."""
 
 SYNC_BYTES_MAX: Final = 2_000_000
 """Largest answer with certified blocks, in bytes."""
@@ -229,6 +244,8 @@ class NodeParts:
 
     :ivar workshop: None for a node that proves nothing.
     :ivar offload: runs checks of bodies and proofs, usually in threads.
+    :ivar is_newcomer: an empty store begins with a snapshot of a peer, if one offers any.
+    :ivar history_epochs: epochs of the log that are kept below the newest border.
     """
 
     replica: Replica
@@ -242,6 +259,8 @@ class NodeParts:
     workshop: Workshop | None
     offload: Offload
     observer: Observer
+    is_newcomer: bool = False
+    history_epochs: int = HISTORY_EPOCHS
 
 
 class Node:
@@ -274,6 +293,8 @@ class Node:
             parts.network.join(topic, self._judges.of(topic))
         parts.network.serve(BODY_REQUEST, self._archive.answer)
         parts.network.serve(BLOCKS_REQUEST, self._answer_blocks)
+        parts.network.serve(OFFERS_REQUEST, self._answer_offers)
+        parts.network.serve(PIECE_REQUEST, self._answer_piece)
 
     # --- the view of agents ---
 
@@ -369,16 +390,26 @@ class Node:
         """Go on from the store and act, until cancelled. The network must be running."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            self._restore()
+            await self._begin()
             nursery.start_soon(self._archive.run)
             nursery.start_soon(self._keep_synced)
             nursery.start_soon(self._own)
 
-    def _restore(self) -> None:
-        stored, now_ms = certified_from(self._parts.store), self._parts.clock.now_ms()
-        log.info("going on from %d stored blocks", len(stored))
+    async def _begin(self) -> None:
+        """Go on from the store, or begin."""
+        store = self._parts.store
         signed = self._replica.engine.signed
         self._journal(Started(self.machine.network, self.account, signed.proposal, signed.vote))
+        if store.begins_at():
+            await self._begin_with_own()
+        elif self._parts.is_newcomer and not store.final_height():
+            await self._begin_with_any()
+        self._restore()
+
+    def _restore(self) -> None:
+        above, now_ms = self._replica.final_height, self._parts.clock.now_ms()
+        stored = certified_from(self._parts.store, above)
+        log.info("going on from %d stored blocks", len(stored))
         for one in stored:
             self._journal(CertifiedHeard((one,), now_ms))
             for effect in self._replica.restore((one,), now_ms):
@@ -388,6 +419,122 @@ class Node:
                     self._note_final(effect)
                 elif isinstance(effect, CheckBody):
                     self._nursery.start_soon(self._check, effect.signed)
+
+    # --- beginning with a snapshot ---
+
+    async def _begin_with_own(self) -> None:
+        """The log does not reach down to the genesis: begin with the oldest snapshot kept."""
+        store = self._parts.store
+        height = min(height for height, _, _ in store.snapshots())
+        try:
+            snapshot = Snapshot.read(store.snapshot(height) or b"")
+            effects = await self._adopt(snapshot, certified_from(store, snapshot.height))
+        except Refused as refusal:
+            raise StoreError(
+                f"the snapshot of height {height} in the store cannot be used: {refusal}",
+                "move the store away and keep it; the node begins anew",
+            ) from None
+        self._retell(effects)
+
+    async def _begin_with_any(self) -> None:
+        """Begin with a snapshot of the first peer that has one that is proven. When all have been
+        asked in vain, begin with the genesis.
+        """
+        for _ in range(NEWCOMER_ROUNDS):
+            found: list[Offer] = []
+            for peer in self._parts.network.peers():
+                offers = await self._offers_of(peer)
+                found += offers
+                for offer in offers:
+                    if await self._begin_with(peer, offer):
+                        return
+            if self._parts.network.peers() and not found:
+                return
+            await trio.sleep(SYNC_PAUSE_S)
+
+    async def _offers_of(self, peer: Account) -> tuple[Offer, ...]:
+        try:
+            return await fetch_offers(self._parts.network, peer)
+        except RequestFailed:
+            return ()
+        except Refused as refusal:
+            self._blame(peer, "snapshots", refusal)
+            return ()
+
+    async def _begin_with(self, peer: Account, offer: Offer) -> bool:
+        """Whether the offered snapshot was fetched, proven and taken over."""
+        try:
+            payload = await fetch_snapshot(self._parts.network, peer, offer)
+            snapshot = await self._parts.offload(lambda: Snapshot.read(payload))
+            following = await self._ask_blocks(peer, snapshot.height)
+            effects = await self._adopt(snapshot, following)
+        except RequestFailed:
+            return False
+        except Refused as refusal:
+            self._blame(peer, "snapshot", refusal)
+            return False
+        log.info("beginning with the snapshot of height %d", snapshot.height)
+        with self._parts.store.transaction():
+            self._parts.store.put_snapshot(snapshot.height, offer.name, payload)
+            for effect in effects:
+                if isinstance(effect, Keep):
+                    self._put(effect.certified)
+                elif isinstance(effect, BlockFinal):
+                    header = effect.block.header
+                    self._parts.store.finalise(header.height, block_hash(header))
+        self._retell(effects)
+        return True
+
+    async def _adopt(
+        self, snapshot: Snapshot, following: Sequence[CertifiedBlock]
+    ) -> tuple[Effect, ...]:
+        """Have the replica and the archive go on from a snapshot. Raises Refused."""
+        parts, replica = self._parts, self._replica
+        known = replica.machine.read(snapshot.border.saved)
+        state = await parts.offload(
+            lambda: rollup_state(parts.backend, snapshot.accounts, known.settled_root)
+        )
+        effects = replica.adopt(
+            snapshot.border, following, replica.validators, parts.clock.now_ms()
+        )
+        self._archive.begin(known.settled_head, state)
+        for job in known.jobs.values():
+            self._archive.open(job.id, job.header)
+        return effects
+
+    def _retell(self, effects: Sequence[Effect]) -> None:
+        """Tell what came of blocks that are stored already."""
+        for effect in effects:
+            if isinstance(effect, BlockFinal):
+                self._note_final(effect)
+            elif isinstance(effect, CheckBody):
+                self._nursery.start_soon(self._check, effect.signed)
+
+    def _blame(self, peer: Account, kind: str, refusal: Refused) -> None:
+        """Tell of a refusal; a snapshot that too little follows yet is nobody's fault."""
+        self._tell_refusal(MessageRefused(kind, refusal.reason, peer, refusal.detail))
+        if refusal.reason is not Reason.UNPROVEN_STATE:
+            self._parts.network.penalise(peer, refusal.reason.value)
+
+    async def _keep_snapshot(self, border: Border, state: RollupState) -> None:
+        """Keep what a newcomer can begin with, and no more of the log than is wanted."""
+        payload = await self._parts.offload(
+            lambda: Snapshot(border, tuple(state.accounts())).to_bytes()
+        )
+        store, height = self._parts.store, border.link.height
+        store.put_snapshot(height, snapshot_name(payload), payload)
+        kept = [height for height, _, _ in store.snapshots()]
+        ticks = self._parts.history_epochs * self.machine.genesis.network.epoch_ticks
+        if len(kept) > 1 and height > ticks:
+            store.forget_log(min(height - ticks, *kept))
+
+    async def _answer_offers(self, _peer: Account, _body: bytes) -> bytes | None:
+        return encode_offers(self._parts.store)
+
+    async def _answer_piece(self, _peer: Account, body: bytes) -> bytes | None:
+        return read_piece(self._parts.store, body)
+
+    # --- stepping ---
 
     async def _own(self) -> None:
         """The one task that steps the replica."""
@@ -451,11 +598,14 @@ class Node:
     # --- the log ---
 
     def _keep(self, certified: CertifiedBlock) -> None:
+        with self._parts.store.transaction():
+            self._put(certified)
+
+    def _put(self, certified: CertifiedBlock) -> None:
         header = certified.block.header
         name = block_hash(header)
-        with self._parts.store.transaction():
-            self._parts.store.put_block(name, header.height, encode(certified.block))
-            self._parts.store.put_certificate(name, encode(certified.certificate))
+        self._parts.store.put_block(name, header.height, encode(certified.block))
+        self._parts.store.put_certificate(name, encode(certified.certificate))
 
     async def _finalise(self, final: BlockFinal) -> None:
         header = final.block.header
@@ -464,6 +614,9 @@ class Node:
             self._parts.store.prune_forks()
         self._progress_slot = self._replica.slot
         self._note_final(final)
+        border, state = self._replica.border, self._archive.settled_state()
+        if border is not None and border.link.height == header.height and state is not None:
+            self._nursery.start_soon(self._keep_snapshot, border, state)
         await self._ask_agents(final)
 
     def _note_final(self, final: BlockFinal) -> None:
@@ -524,30 +677,33 @@ class Node:
         """Ask one peer for what comes after our final block. Whether we got further."""
         before = self._replica.final_height
         try:
-            answer = await self._parts.network.request(
-                peer,
-                BLOCKS_REQUEST,
-                tick_bytes(before),
-                size_max=SYNC_BYTES_MAX,
-                timeout_ms=SYNC_TIMEOUT_MS,
-            )
-            blocks = decode_certified(answer, SYNC_BYTES_MAX)
+            blocks = await self._ask_blocks(peer, before)
         except RequestFailed:
             return False
         except Refused as refusal:
             self._on_refusal("certified blocks", refusal.reason, peer)
             self._parts.network.penalise(peer, refusal.reason.value)
             return False
-        network = self.machine.network
-        if not all(header_is_signed(network, one.block.signed) for one in blocks):
-            self._on_refusal("certified blocks", Reason.BAD_SIGNATURE, peer)
-            self._parts.network.penalise(peer, Reason.BAD_SIGNATURE.value)
-            return False
         if not blocks:
             return False
         await self._send.send(CertifiedHeard(blocks, self._parts.clock.now_ms()))
         await trio.sleep(SYNC_PAUSE_S / 10)
         return self._replica.final_height > before
+
+    async def _ask_blocks(self, peer: Account, above: Tick) -> tuple[CertifiedBlock, ...]:
+        """Certified blocks of a peer, whose headers are signed. Raises RequestFailed, Refused."""
+        answer = await self._parts.network.request(
+            peer,
+            BLOCKS_REQUEST,
+            tick_bytes(above),
+            size_max=SYNC_BYTES_MAX,
+            timeout_ms=SYNC_TIMEOUT_MS,
+        )
+        blocks = decode_certified(answer, SYNC_BYTES_MAX)
+        network = self.machine.network
+        if not all(header_is_signed(network, one.block.signed) for one in blocks):
+            raise Refused(Reason.BAD_SIGNATURE)
+        return blocks
 
     async def _answer_blocks(self, _peer: Account, body: bytes) -> bytes | None:
         return encode_certified(self._parts.store, body, SYNC_BYTES_MAX)

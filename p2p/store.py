@@ -42,7 +42,7 @@ from urllib.parse import quote
 
 from protocol.types import NetworkId
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """Version of the tables; a store of another version is refused."""
 
 _PAGE_BYTES: Final = 4096
@@ -59,6 +59,8 @@ _SCHEMA: Final = (
     "CREATE TABLE final (height INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE) STRICT",
     "CREATE TABLE body (hash BLOB NOT NULL PRIMARY KEY, payload BLOB NOT NULL) STRICT",
     "CREATE TABLE note (name TEXT NOT NULL PRIMARY KEY, payload BLOB NOT NULL) STRICT",
+    "CREATE TABLE snapshot (height INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE,"
+    " payload BLOB NOT NULL) STRICT",
 )
 
 _DAMAGED: Final = (
@@ -263,9 +265,33 @@ class Store:
             self._rows("INSERT INTO final VALUES (?, ?)", height, block_hash)
 
     def final_height(self) -> int:
-        """The height of the last final block; 0 when only the genesis is final."""
-        height: int = self._value("SELECT coalesce(max(height), 0) FROM final")
+        """The height of the last final block, or of the snapshot that the log goes on from; 0 when
+        only the genesis is final.
+        """
+        height: int = self._value(
+            "SELECT coalesce((SELECT max(height) FROM final),"
+            " (SELECT max(height) FROM snapshot), 0)"
+        )
         return height
+
+    def begins_at(self) -> int:
+        """The height from above which all final blocks are here: 0, that of the snapshot with which
+        the log began, or that up to which it was forgotten.
+        """
+        first: int = self._value(
+            "SELECT coalesce((SELECT min(height) - 1 FROM final),"
+            " (SELECT max(height) FROM snapshot), 0)"
+        )
+        return first
+
+    def forget_log(self, height: int) -> None:
+        """Forget the final blocks up to a height, but not the last one."""
+        old = "SELECT hash FROM final WHERE height <= ?"
+        with self._atomic("forget_log"):
+            height = min(height, self.final_height() - 1)
+            self._rows(f"DELETE FROM certificate WHERE hash IN ({old})", height)  # noqa: S608
+            self._rows(f"DELETE FROM block WHERE hash IN ({old})", height)  # noqa: S608
+            self._rows("DELETE FROM final WHERE height <= ?", height)
 
     def final_blocks(
         self, from_height: int, limit: int
@@ -300,6 +326,36 @@ class Store:
             final_height = self.final_height()
             self._rows(for_certificates, final_height)
             self._rows(for_blocks, final_height)
+
+    # snapshots
+
+    def put_snapshot(self, height: int, name: bytes, payload: bytes) -> None:
+        """Keep the snapshot of a border; the newest two stay, and the first of a height."""
+        with self._atomic("put_snapshot"):
+            self._rows(
+                "INSERT INTO snapshot VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                height,
+                name,
+                payload,
+            )
+            self._rows(
+                "DELETE FROM snapshot WHERE height NOT IN"
+                " (SELECT height FROM snapshot ORDER BY height DESC LIMIT 2)"
+            )
+
+    def snapshots(self) -> list[tuple[int, bytes, int]]:
+        """Height, name and length in bytes of each snapshot, newest first."""
+        return self._rows("SELECT height, name, length(payload) FROM snapshot ORDER BY height DESC")
+
+    def snapshot(self, height: int) -> bytes | None:
+        """The snapshot of a border, or None."""
+        return self._bytes("SELECT payload FROM snapshot WHERE height = ?", height)
+
+    def snapshot_piece(self, name: bytes, start: int, length: int) -> bytes | None:
+        """Bytes of a snapshot from ``start`` on; fewer at its end, None when it is not here."""
+        return self._bytes(
+            "SELECT substr(payload, ?, ?) FROM snapshot WHERE name = ?", start + 1, length, name
+        )
 
     # bodies and notes
 

@@ -352,6 +352,18 @@ class Machine:
         assert self.is_at_border, f"no epoch ends with block {self.tick}"
         return Saved(self._story, self.snapshot())
 
+    def read(self, saved: Saved) -> Common:
+        """What a saved state says beside the rules. Raises Refused as
+        :func:`~protocol.snapshot.read_plain`.
+        """
+        return self._parts_of(saved)[0]
+
+    def _parts_of(self, saved: Saved) -> tuple[Common, Any, Any]:
+        parts: tuple[Common, Any, Any] = read_plain(
+            self._state_type, saved.state, size_max=STATE_BYTES_MAX
+        )
+        return parts
+
     def restore(self, saved: Saved) -> None:
         """Go on from where another machine of this network was saved.
 
@@ -361,9 +373,7 @@ class Machine:
             :func:`~protocol.snapshot.read_plain`, WRONG_STATE for one that no machine of this
             network can have at a border; then nothing changed.
         """
-        common, sequencing, proving = read_plain(
-            self._state_type, saved.state, size_max=STATE_BYTES_MAX
-        )
+        common, sequencing, proving = self._parts_of(saved)
         ledger = Ledger(common.pockets, self._emit)
         after = self.epoch(Tick(common.tick + 1))
         if common.tick == 0 or not self._ends_epoch(common.tick):

@@ -286,9 +286,9 @@ def test_a_file_of_another_network_is_refused(path: Path):
 
 def test_a_file_of_another_version_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch):
     with monkeypatch.context() as newer:
-        newer.setattr(module, "SCHEMA_VERSION", 2)
+        newer.setattr(module, "SCHEMA_VERSION", 3)
         Store(path, NETWORK).close()
-    assert "version 2; this program reads version 1" in refusal(path).sentence
+    assert "version 3; this program reads version 2" in refusal(path).sentence
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"not a store\n" * 1000, bytes(8192)])

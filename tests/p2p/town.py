@@ -18,6 +18,7 @@ import trio._core._run as scheduler
 import trio.testing
 
 from p2p.journal import Journal
+from p2p.limits import HISTORY_EPOCHS
 from p2p.memory import LinkModel, MemoryNetwork
 from p2p.node import Node, NodeEvent, NodeParts, Worked
 from p2p.store import Reached, Store, pass_by
@@ -62,6 +63,8 @@ class Resident:
         self.finals: dict[int, BlockFinal] = {}
         self.told: list[NodeEvent] = []
         self.conduct = Conduct()
+        self.is_newcomer = False
+        self.history_epochs = HISTORY_EPOCHS
         self.log: EventLog
         self._scope = trio.CancelScope()
 
@@ -118,6 +121,8 @@ class Resident:
                     workshop=workshop,
                     offload=inline,
                     observer=self._observe,
+                    is_newcomer=self.is_newcomer,
+                    history_epochs=self.history_epochs,
                 )
                 self.node = Node(cheats.corrupt(parts))
                 async with host.run(), cheats.running():

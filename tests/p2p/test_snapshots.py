@@ -1,0 +1,319 @@
+"""Newcomers that begin with a snapshot of a peer instead of the whole log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from p2p.node import MessageRefused
+from p2p.snapshots import (
+    OFFERS_MAX,
+    OFFERS_REQUEST,
+    PIECE_BYTES,
+    PIECE_REQUEST,
+    PIECES_MAX,
+    Offer,
+    encode_offers,
+    fetch_offers,
+    fetch_snapshot,
+    read_piece,
+)
+from p2p.store import Store
+from protocol.codec import encode
+from protocol.errors import Reason, Refused
+from protocol.events import JobSettled
+from protocol.handover import Snapshot, snapshot_name
+from protocol.ports import RequestFailed
+from protocol.types import Account, Amount, Count, Digest, NetworkId, Tick
+from scripts.launcher.plan import Wish
+from tests.p2p.town import Resident, Town, live
+
+EPOCH = 16
+PEER = Account(bytes(32))
+BUSY = Wish(
+    validators=4,
+    provers=2,
+    leaves=2,
+    blocks=1_000,
+    slot_ms=1_000,
+    backend="modelled",
+    sets=(f"network.epoch_ticks={EPOCH}",),
+)
+
+
+# --- the store ---
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Any:
+    with Store(tmp_path / "store.sqlite", NetworkId(bytes(32))) as store:
+        yield store
+
+
+def fill(store: Store, heights: range) -> None:
+    for height in heights:
+        name = height.to_bytes(32)
+        store.put_block(name, height, b"block")
+        store.put_certificate(name, b"certificate")
+        store.finalise(height, name)
+
+
+def test_the_newest_two_snapshots_stay_and_the_first_of_a_height(store: Store) -> None:
+    for height in (16, 32, 48):
+        store.put_snapshot(height, bytes([height]), b"state" * height)
+    store.put_snapshot(48, b"another", b"")
+    assert store.snapshots() == [(48, b"0", 240), (32, b" ", 160)]
+    assert store.snapshot(48) == b"state" * 48
+    assert store.snapshot(16) is None
+    assert store.snapshot_piece(b" ", 3, 4) == b"test"
+    assert store.snapshot_piece(b" ", 158, 9) == b"te"
+    assert store.snapshot_piece(b"x", 0, 9) is None
+
+
+def test_a_log_that_begins_with_a_snapshot_goes_on_above_it(store: Store) -> None:
+    assert (store.begins_at(), store.final_height()) == (0, 0)
+    store.put_snapshot(16, b"name", b"state")
+    assert (store.begins_at(), store.final_height()) == (16, 16)
+    fill(store, range(17, 20))
+    store.put_snapshot(32, b"later", b"state")
+    assert (store.begins_at(), store.final_height()) == (16, 19)
+
+
+def test_what_is_old_is_forgotten_and_the_last_block_stays(store: Store) -> None:
+    fill(store, range(1, 7))
+    assert store.begins_at() == 0
+    store.forget_log(4)
+    assert (store.begins_at(), store.final_height()) == (4, 6)
+    assert [row[0] for row in store.final_blocks(0, 9)] == [5, 6]
+    assert store.block((4).to_bytes(32)) is None
+    assert store.statistics().certificates == 2
+    store.forget_log(9)
+    assert (store.begins_at(), store.final_height()) == (5, 6)
+
+
+# --- offers and pieces ---
+
+
+class Peer:
+    """Answers requests as told."""
+
+    def __init__(self, answers: dict[str, Callable[[bytes], bytes | None]]) -> None:
+        self.answers = answers
+
+    async def request(self, _peer: Account, name: str, body: bytes, *, size_max: int, **_: Any):
+        answer = self.answers[name](body)
+        if answer is None or len(answer) > size_max:
+            raise RequestFailed(name)
+        return answer
+
+
+def serving(store: Store) -> Any:
+    return Peer(
+        {
+            OFFERS_REQUEST: lambda _body: encode_offers(store),
+            PIECE_REQUEST: lambda body: read_piece(store, body),
+        }
+    )
+
+
+def fetch(peer: Any, offer: Offer) -> bytes:
+    return trio.run(fetch_snapshot, peer, PEER, offer)
+
+
+def test_a_snapshot_travels_in_pieces(store: Store) -> None:
+    payloads = {16: b"a" * (2 * PIECE_BYTES), 32: bytes(range(256)) * 5_000}
+    for height, payload in payloads.items():
+        store.put_snapshot(height, snapshot_name(payload), payload)
+    offers = trio.run(fetch_offers, serving(store), PEER)
+    assert [(one.height, one.pieces) for one in offers] == [(32, 2), (16, 2)]
+    assert [fetch(serving(store), one) for one in offers] == [payloads[32], payloads[16]]
+
+
+@pytest.mark.parametrize("request_", [b"", bytes(33), bytes(34), bytes(35)])
+def test_there_is_no_piece_of_what_is_not_kept(store: Store, request_: bytes) -> None:
+    store.put_snapshot(16, snapshot_name(b"state"), b"state")
+    assert read_piece(store, request_) is None
+    name = snapshot_name(b"state")
+    assert read_piece(store, name + b"\0\0") == b"state"
+    assert read_piece(store, name + b"\0\1") is None
+
+
+def test_bytes_of_another_name_are_refused(store: Store) -> None:
+    peer: Any = Peer({PIECE_REQUEST: lambda _body: b"lie"})
+    with pytest.raises(Refused) as refusal:
+        fetch(peer, Offer(Tick(16), snapshot_name(b"truth"), Count(1)))
+    assert refusal.value.reason is Reason.WRONG_BODY
+
+
+@pytest.mark.parametrize(
+    ("offers", "reason"),
+    [
+        ((Offer(Tick(16), Digest(bytes(32)), Count(PIECES_MAX + 1)),), Reason.TOO_LARGE),
+        ((Offer(Tick(16), Digest(bytes(32)), Count(1)),) * (OFFERS_MAX + 1), Reason.TOO_LARGE),
+    ],
+)
+def test_too_much_is_not_asked_for(offers: tuple[Offer, ...], reason: Reason) -> None:
+    peer: Any = Peer({OFFERS_REQUEST: lambda _body: encode(offers, tuple[Offer, ...])})
+    with pytest.raises(Refused) as refusal:
+        trio.run(fetch_offers, peer, PEER)
+    assert refusal.value.reason is reason
+
+
+# --- a whole network ---
+
+
+async def stop(resident: Resident) -> None:
+    """End a node that runs, also one that has hardly begun."""
+    await trio.sleep(0.5)
+    resident.stop()
+    await trio.sleep(0.5)
+
+
+class Newcomers:
+    """A town in which one member stays away until the others have passed some borders."""
+
+    def __init__(self, folder: Path, name: str = "validator-2", borders: int = 3) -> None:
+        self.town = Town(folder, BUSY)
+        self.newcomer: Resident = self.town[name]
+        self.others = [one for one in self.town.residents.values() if one is not self.newcomer]
+        self.borders = borders
+
+    async def stay_away(self) -> None:
+        await stop(self.newcomer)
+        enough = self.borders * EPOCH + 4
+        await self.town.until(lambda: min(one.height for one in self.others) >= enough)
+
+    def arrive(self, nursery: trio.Nursery) -> None:
+        assert not self.newcomer.finals
+        self.newcomer.is_newcomer = True
+        nursery.start_soon(self.newcomer.run)
+
+    async def caught_up(self, ticks: int) -> None:
+        height = self.others[0].height + ticks
+        await self.town.until(lambda: self.newcomer.height >= height)
+
+    def corrupt(self, change: Callable[[Resident, Snapshot], Snapshot | None]) -> None:
+        """Let some serve something else, under its right name."""
+        for resident in self.others:
+            store = resident.running._parts.store
+            for height, _, _ in store.snapshots():
+                lie = change(resident, Snapshot.read(store.snapshot(height) or b""))
+                if lie is not None:
+                    payload = lie.to_bytes()
+                    store._rows("DELETE FROM snapshot WHERE height = ?", height)
+                    store.put_snapshot(height, snapshot_name(payload), payload)
+
+    @property
+    def refusals(self) -> list[MessageRefused]:
+        told = (one for one in self.newcomer.told if isinstance(one, MessageRefused))
+        return [one for one in told if one.message.startswith("snapshot")]
+
+    @property
+    def first_height(self) -> int:
+        return min(self.newcomer.finals)
+
+
+def test_a_newcomer_begins_with_a_snapshot_agrees_votes_and_restarts(tmp_path: Path) -> None:
+    place = Newcomers(tmp_path)
+
+    async def story(nursery: trio.Nursery) -> None:
+        await place.stay_away()
+        place.arrive(nursery)
+        await place.caught_up(2 * EPOCH)
+        await stop(place.newcomer)
+        await trio.sleep(30)
+        nursery.start_soon(place.newcomer.run)
+        await place.caught_up(EPOCH)
+
+    live(place.town, story)
+    place.town.assert_agreement()
+    first = place.first_height
+    assert first > 2 * EPOCH
+    assert (first - 1) % EPOCH == 0
+    heights = sorted(place.newcomer.finals)
+    assert heights == list(range(first, heights[-1] + 1))
+    running = place.newcomer.running
+    assert running.replica.halted is None
+    assert running.replica.engine.signed.vote > 0
+    assert not place.refusals
+    assert place.newcomer.events(JobSettled)
+    digests = {
+        one.running._archive.settled_state().root for one in (place.newcomer, place.others[0])
+    }
+    assert running.machine.settled_root in digests
+    assert not place.others[0].running.machine._punished
+
+
+def fatter(_: Resident, snapshot: Snapshot) -> Snapshot:
+    (key, amount, nonce), *rest = snapshot.accounts
+    return replace(snapshot, accounts=((key, Amount(amount + 1), nonce), *rest))
+
+
+def untold(_: Resident, snapshot: Snapshot) -> Snapshot:
+    saved = replace(snapshot.border.saved, story=Digest(bytes(32)))
+    return replace(snapshot, border=replace(snapshot.border, saved=saved))
+
+
+@pytest.mark.parametrize(
+    ("lie", "reason"), [(fatter, Reason.WRONG_ACCOUNTS), (untold, Reason.WRONG_STATE)]
+)
+def test_a_lying_server_is_refused_and_another_one_asked(
+    tmp_path: Path, lie: Callable[..., Snapshot], reason: Reason
+) -> None:
+    place = Newcomers(tmp_path)
+    honest = max(one.account for one in place.others)
+
+    async def story(nursery: trio.Nursery) -> None:
+        await place.stay_away()
+        place.corrupt(lambda who, one: None if who.account == honest else lie(who, one))
+        place.arrive(nursery)
+        await place.caught_up(4)
+
+    live(place.town, story)
+    place.town.assert_agreement()
+    assert {one.reason for one in place.refusals} == {reason}
+    assert honest not in {one.peer for one in place.refusals}
+    assert place.first_height > 2 * EPOCH
+    assert place.newcomer.running.replica.halted is None
+
+
+def test_a_young_network_has_no_snapshot_and_the_newcomer_begins_with_the_genesis(
+    tmp_path: Path,
+) -> None:
+    place = Newcomers(tmp_path, borders=0)
+
+    async def story(nursery: trio.Nursery) -> None:
+        await place.stay_away()
+        place.arrive(nursery)
+        await place.caught_up(4)
+
+    live(place.town, story)
+    place.town.assert_agreement()
+    assert place.first_height == 1
+
+
+def test_a_node_that_forgot_its_old_log_goes_on_from_its_own_snapshot(tmp_path: Path) -> None:
+    place = Newcomers(tmp_path)
+    keeper = place.others[0]
+    begins: list[int] = []
+
+    async def story(nursery: trio.Nursery) -> None:
+        await stop(keeper)
+        keeper.history_epochs = 1
+        nursery.start_soon(keeper.run)
+        await place.town.until(lambda: keeper.height >= 3 * EPOCH + 4)
+        begins.append(keeper.running._parts.store.begins_at())
+        await stop(keeper)
+        nursery.start_soon(keeper.run)
+        height = place.others[1].height
+        await place.town.until(lambda: keeper.height >= height + EPOCH)
+
+    live(place.town, story)
+    place.town.assert_agreement()
+    assert begins[0] == 2 * EPOCH
+    assert keeper.running.replica.halted is None
