@@ -15,9 +15,9 @@ operation, builds on it or proves it, the bytes must be here and be what the ope
   forgery: it is evidence, and whoever reports it has to serve it.
 - In memory stays what blocks can still be built on or proven with: states of the last settled job
   and of open ones, blocks and proofs of open ones.
-- In the store stay all blocks, because whoever joins executes them from the first, and the proofs
-  of roots, which light clients ask for. Other proofs are forgotten :attr:`life_ticks` after their
-  job was closed.
+- In the store stay all blocks, because whoever begins with the genesis executes them, and the
+  proofs of roots, which light clients ask for. Other proofs are forgotten :attr:`life_ticks` after
+  their job was closed.
 
 **Properties.** Nothing a peer sends makes a check raise; every check ends with a reason or with
 None. Memory does not grow with the number of jobs.

@@ -167,6 +167,10 @@ class _History:
 
 def provable_log(store: Store) -> tuple[CertifiedBlock, ...]:
     """The final chain, and the notarised block of the next slot that makes its last block final."""
+    if begins := store.begins_at():
+        raise ExportFailed(
+            f"the node's log begins above height {begins}: ask a node that has the whole log"
+        )
     height = store.final_height()
     certified = certified_from(store)
     final = certified[:height]

@@ -167,6 +167,7 @@ def replay_journal(path: Path) -> ReplayReport:
     signed = None
     if (folder / STORE).exists():
         with Store(folder / STORE, replay.network) as store:
+            _require_whole_log(store)
             signed = replay.compare_signed(store)
     return ReplayReport(
         kinds=dict(replay.kinds),
@@ -177,6 +178,15 @@ def replay_journal(path: Path) -> ReplayReport:
         cheats=() if configuration.cheats is None else configuration.cheats.does,
         difference=min(replay.differences, key=lambda one: one.event, default=None),
     )
+
+
+def _require_whole_log(store: Store) -> None:
+    """Refuse the journal of a node that began with a snapshot: it does not hold the state."""
+    if height := store.begins_at():
+        raise ReplayFailed(
+            f"this node went on from the snapshot of height {height}, which is not in its journal",
+            "replay a node that has the whole log",
+        )
 
 
 # --- what the node told ---

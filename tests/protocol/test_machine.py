@@ -469,6 +469,7 @@ def test_a_state_that_was_saved_is_taken_and_its_digest_is_that_of_the_log():
     world = network()
     world.wait(16 - world.tick)
     assert machine.digest == world.machine.digest == saved.digest
+    assert machine.read(saved) == machine._common() == world.machine._common()
     assert replace(saved, state=saved.state + b" ").digest != saved.digest
     assert replace(saved, story=machine.digest).digest != saved.digest
 

@@ -30,6 +30,7 @@ from scripts.configuration import (
     load_configuration,
     save_configuration,
 )
+from scripts.export import ExportFailed, provable_log
 from scripts.keys import save_identity
 from scripts.launcher.plan import Wish
 from scripts.main import application
@@ -351,6 +352,19 @@ def test_a_node_that_still_runs_is_not_replayed(lived: Lived, tmp_path: Path) ->
     with Store(folder / "store.sqlite", start.network):
         with pytest.raises(StoreError, match="in use by another process\nhint: "):
             replay_journal(folder)
+
+
+def test_a_node_without_the_beginning_of_its_log_is_not_replayed(
+    lived: Lived, tmp_path: Path
+) -> None:
+    folder = lived.copy(tmp_path)
+    start = entries(folder)[0]
+    with Store(folder / "store.sqlite", start.network) as store:
+        store.forget_log(2)
+        with pytest.raises(ExportFailed, match="begins above height 2"):
+            provable_log(store)
+    with pytest.raises(ReplayFailed, match="went on from the snapshot of height 2"):
+        replay_journal(folder)
 
 
 def test_a_record_that_is_no_event_is_refused_with_its_number(lived: Lived, tmp_path: Path) -> None:
