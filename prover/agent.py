@@ -6,6 +6,8 @@ Rules, upon any event:
   there are workers. Without prover stake no record would count: then neither this nor the next.
   Not while one more leaf, or one more merge, behind everything that is owed would take longer than
   the rule's window for it, as :mod:`prover.forecast` predicts: then the operator is told why, once.
+  Who proves nothing learns nothing, so after the length of an intent the times to begin with count
+  again.
 - While the node is paused, withdraw the intent and begin no backup; see :mod:`prover.pausing`.
 - For every duty that the proving rule names, if the pay is worth the work, start a proof as soon as
   its inputs are known: a leaf when the block's body was executed, a merge when valid proofs of both
@@ -94,7 +96,7 @@ class ProverAgent:
         self.backup = BackupProver(backend) if settings.backs_up else None
         self.capacity = settings.capacity
         self._drain = Drain()
-        self._told_slow = False
+        self._slow_since: Tick | None = None
 
     def decide(self, view: View, event: AgentEvent) -> tuple[Action, ...]:
         """Actions upon an event; see the module."""
@@ -118,12 +120,15 @@ class ProverAgent:
             return
         if payload is None or type(payload) in said:
             return
+        since = self._slow_since
+        if since is not None and machine.tick >= since + self.settings.intent_ticks:
+            self.capacity, self._slow_since = self.settings.capacity, machine.tick
         if (slow := self.too_slow(view)) is not None:
-            if not self._told_slow:
+            if since is None:
+                self._slow_since = machine.tick
                 yield Tell(slow)
-            self._told_slow = True
             return
-        self._told_slow = False
+        self._slow_since = None
         if isinstance(payload, Intent):
             payload = replace(payload, capacity=self.capacity.workers)
         yield Submit(payload)

@@ -71,6 +71,7 @@ class Facts:
     has_block: bool = True
     election: Election | None = None
     awaited: tuple[Any, ...] = ()
+    tick: int = 7
     stake: int = 1
     account: Account = ME
     jobs_opened: int = 1
@@ -81,7 +82,7 @@ class Facts:
         header = SimpleNamespace(leaf_count=2, content=SimpleNamespace(leaves=(leaf, leaf)))
         job = SimpleNamespace(id=JOB, header=header, opened_at=Tick(3))
         return SimpleNamespace(
-            tick=Tick(7),
+            tick=Tick(self.tick),
             genesis=SimpleNamespace(network=SimpleNamespace(epoch_ticks=Tick(64), slot_ms=1_000)),
             ledger=SimpleNamespace(holds=lambda pocket: self.stake),
             jobs={JOB: job},
@@ -338,6 +339,23 @@ def test_it_learns_from_what_it_proves_and_takes_its_word_back() -> None:
     for _ in range(3):
         assert not any(isinstance(one, Submit) for one in slow.decide(facts, made))
     assert Submit(Intent(Count(2), Tick(71))) in slow.decide(facts, made)
+
+
+def test_what_a_busy_hour_taught_is_forgotten_after_an_intent_without_proofs() -> None:
+    facts = Facts([], enlistment=INTENT, election=election(3, 9))
+    able_once = able(1_000, 1_000)
+    task = LeafTask(JOB, ME, LEAF, Count(2), Tick(3), b"witness")
+    made = ProofMade(ProofKey(JOB, LEAF), task, b"", Milliseconds(9_000), Count(1))
+    assert any(isinstance(one, Tell) for one in able_once.decide(facts, made))
+    for tick, enlists in ((7 + 127, False), (7 + 128, True)):
+        facts.tick = tick
+        said = able_once.decide(facts, TICK)
+        assert any(isinstance(one, Submit) for one in said) == enlists
+        assert not any(isinstance(one, Tell) for one in said)
+    always = able(9_000, 1_000)
+    for tick, count in ((7, 1), (7 + 128, 0), (7 + 256, 0)):
+        facts.tick = tick
+        assert len(always.decide(facts, TICK)) == count
 
 
 def test_without_a_proof_that_was_timed_it_enlists() -> None:
