@@ -35,7 +35,7 @@ from protocol.messages import (
 from protocol.ports import Judge, Topic, Verdict
 from protocol.replica import Replica, topic_of
 from protocol.signing import digest
-from protocol.types import Account, Round
+from protocol.types import Account, Round, Slot
 
 SEEN_MAX: Final = 16_384
 """Proposals, votes, transfers and bids remembered by content, so that a copy in a new envelope
@@ -51,6 +51,8 @@ BLAMELESS: Final = frozenset(
         Reason.DUPLICATE,
         Reason.EXPIRED,
         Reason.VALID_TOO_LONG,
+        Reason.PAST_EPOCH,
+        Reason.LATER_EPOCH,
         Reason.FEE_UNPAYABLE,
         Reason.TOO_MANY_PENDING,
         Reason.NOT_AWAITED,
@@ -64,7 +66,11 @@ BLAMELESS: Final = frozenset(
 )
 """Reasons that depend on how much of the log one has seen: nobody is blamed for them."""
 
-UNTOLD: Final = BLAMELESS - {Reason.TOO_MANY_PENDING, Reason.TOO_MANY_BIDS}
+UNTOLD: Final = BLAMELESS - {
+    Reason.LATER_EPOCH,
+    Reason.TOO_MANY_PENDING,
+    Reason.TOO_MANY_BIDS,
+}
 """Reasons that every honest network meets all the time: nobody is told."""
 
 Deliver = Callable[[Any], bool]
@@ -118,8 +124,7 @@ class Judges:
     def _proposal(self, payload: bytes) -> LogBlock:
         block: LogBlock = decode(LogBlock, payload, size_max=LOG_BLOCK_BYTES_MAX)
         content = self._unseen(payload)
-        if not self._replica.is_validator(block.header.proposer):
-            raise Refused(Reason.NOT_A_VALIDATOR)
+        self._check_validator(block.header.proposer, block.header.slot)
         if not header_is_signed(self._network, block.signed):
             raise Refused(Reason.BAD_SIGNATURE)
         self._remember(content)
@@ -128,12 +133,16 @@ class Judges:
     def _vote(self, payload: bytes) -> SignedVote:
         vote: SignedVote = decode(SignedVote, payload, size_max=VOTE_BYTES_MAX)
         content = self._unseen(payload)
-        if not self._replica.is_validator(vote.vote.voter):
-            raise Refused(Reason.NOT_A_VALIDATOR)
+        self._check_validator(vote.vote.voter, vote.vote.slot)
         if not vote_is_signed(self._network, vote):
             raise Refused(Reason.BAD_SIGNATURE)
         self._remember(content)
         return vote
+
+    def _check_validator(self, account: Account, slot: Slot) -> None:
+        objection = self._replica.validator_objection(account, slot)
+        if objection is not None:
+            raise Refused(objection)
 
     def _transfer(self, payload: bytes) -> SignedTransfer:
         signed: SignedTransfer = decode(SignedTransfer, payload, size_max=TRANSFER_BYTES_MAX)

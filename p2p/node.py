@@ -754,6 +754,9 @@ class Node:
                 return OperationHeard(message, now_ms)
 
     def _on_refusal(self, kind: str, reason: Reason, peer: Account) -> None:
+        if reason is Reason.LATER_EPOCH:
+            self._behind.set()
+            return
         self._tell_refusal(MessageRefused(kind, reason, peer, ""))
 
     def _on_rejected(self, rejected: Rejected) -> None:

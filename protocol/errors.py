@@ -33,6 +33,10 @@ class Reason(Enum):
     WRONG_HEIGHT = "the height is not the parent's plus one"
     WRONG_OPERATIONS = "the operations are not those that the header names"
     BAD_CERTIFICATE = "the certificate does not prove that its block is notarised"
+    PAST_EPOCH = "the message belongs to an epoch of the log that is over"
+    LATER_EPOCH = "the message belongs to an epoch of the log that has not begun here"
+    BEYOND_BORDER = "above the last block of an epoch only empty blocks are valid"
+    WRONG_SUCCESSORS = "the header names other validators for the next epoch"
     OFF_FINAL_CHAIN = "the block does not extend the last final block"
     # genesis
     MALFORMED_GENESIS = "the genesis cannot be read"
@@ -43,6 +47,13 @@ class Reason(Enum):
     FEE_UNPAYABLE = "the sender cannot pay the operation's fee"
     NO_PROVER_STAKE = "the prover has no stake, or less than one unit"
     NOT_A_SEQUENCER = "the sender has less sequencer stake than a sequencer needs"
+    EMPTY_AMOUNT = "the amount is zero"
+    OWN_ACCOUNT = "the sender names itself as the other side"
+    BALANCE_TOO_LOW = "the sender's balance does not cover the amount"
+    STAKE_TOO_LOW = "the sender has less of this stake there than it wants to take out"
+    OTHER_VRF_KEY = "the account has registered another VRF key"
+    NOT_LENT = "sequencer stake cannot be lent"
+    NO_DELEGATE = "the delegate has no stake of this kind of its own"
     UNHANDLED_KIND = "neither rule of this network handles this kind of operation"
     # sequencing
     WRONG_ROUND = "the round is over, not open yet, or in another phase"
@@ -114,6 +125,7 @@ class Reason(Enum):
     UNTRUSTED_SET = "its validators are not those that are trusted"
     WRONG_ACCOUNTS = "the accounts do not have the root of the settled state"
     # light client
+    UNKNOWN_SET = "the members of the next set of validators are not known"
     WRONG_PROVER_COUNT = "there is not exactly one prover for each tree node"
     BROKEN_CHAIN = "the log block does not extend the one before it"
 

@@ -12,19 +12,22 @@ from enum import Enum
 from typing import TypeAlias
 
 from protocol.ledger import Moved
-from protocol.messages import JobHeader
+from protocol.messages import JobHeader, StakeKind
+from protocol.ordering.validators import Validator
 from protocol.types import (
     Account,
     Amount,
     BasisPoints,
     Claim,
     Count,
+    Epoch,
     JobId,
     OperationHash,
     Round,
     Slot,
     Tick,
     TreeIndex,
+    VrfKey,
 )
 
 
@@ -354,6 +357,54 @@ class EquivocationPunished:
     reporter: Account
 
 
+@dataclass(frozen=True, slots=True)
+class Staked:
+    """``owner`` added to the stake of ``holder``: its own, or lent to somebody else."""
+
+    kind: StakeKind
+    holder: Account
+    owner: Account
+    amount: Amount
+
+
+@dataclass(frozen=True, slots=True)
+class Unstaked:
+    """``owner`` takes out of the stake of ``holder``; it is paid at tick ``due``."""
+
+    kind: StakeKind
+    holder: Account
+    owner: Account
+    amount: Amount
+    due: Tick
+
+
+@dataclass(frozen=True, slots=True)
+class ExitPaid:
+    """Stake that was taken out went to its owner: what penalties left of it since."""
+
+    kind: StakeKind
+    holder: Account
+    owner: Account
+    amount: Amount
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRegistered:
+    """The account's key of lots, which sequencing counts from epoch ``counts_from`` on."""
+
+    account: Account
+    vrf_key: VrfKey
+    counts_from: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class SetChanged:
+    """From epoch ``epoch`` on the log is ordered by others than before, or with other stakes."""
+
+    epoch: Epoch
+    members: tuple[Validator, ...]
+
+
 Event: TypeAlias = (
     OperationAccepted
     | OperationRefused
@@ -386,4 +437,9 @@ Event: TypeAlias = (
     | SlashVoted
     | ProverSlashed
     | ProverAcquitted
+    | Staked
+    | Unstaked
+    | ExitPaid
+    | KeyRegistered
+    | SetChanged
 )

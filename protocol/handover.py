@@ -3,22 +3,16 @@
 The problem: a newcomer would have to apply the whole log. Instead it takes over the state at the
 end of an epoch from a stranger, whom it does not trust.
 
-The rules. A snapshot holds the border block's place in its chain, the machine's state, digests of
-states just before it, and the accounts of the rollup. Of these, all that matters is proven by
+The rules. A snapshot holds the border block's place as the root of the next epoch, the machine's
+state, and the accounts of the rollup. Of these, all that matters is proven by
 others than the one who serves it:
 
-- *Certificates prove the digest.* The blocks that follow, each certified by validators that the
-  newcomer trusts, must fit to the border block's place, and a header among them whose ancestors
-  finalise the border must name the very state that applying them gives
-  (:meth:`protocol.replica.Replica.adopt`). A digest is that of a chain of blocks: a place that is
-  wrong in its slot, run or settled height makes a header of the wrong height be compared, and its
-  beacons are in the state.
+- *Certificates prove the digest.* The blocks that follow, the first ones of the next epoch, each
+  certified by validators that the newcomer trusts, must fit to the border block's place, and their
+  headers must name the very state (:meth:`protocol.replica.Replica.adopt`). A place that is wrong
+  in its slot does not fit to the certificate of the border block, and its beacons are in the state.
 - *The digest proves the state*, because it is that of its bytes.
 - *The state proves the accounts*, because it names the root after the last settled block.
-
-What of the place nothing above depends on is not proven: where the border block makes its parent
-final, nobody reads what was settled before. Nor are digests of states below the border: they are
-compared with headers that refer to them, and none does once a block above the border is final.
 
 Deviation: a snapshot carries no certificate, so that honest nodes serve the same bytes, which can
 be asked of any of them in pieces. The first block that follows carries that of the border block.
@@ -51,14 +45,11 @@ Accounts: TypeAlias = tuple[tuple[Account, Amount, Nonce], ...]
 class Border:
     """A final block that ends an epoch, and the state after it.
 
-    :ivar link: its place in its chain.
-    :ivar digests: those after the heights below it that headers above it may still refer to, lowest
-        first.
+    :ivar link: its place in its chain, as the root of the next epoch.
     """
 
     network: NetworkId
     link: Link
-    digests: tuple[tuple[Tick, Digest], ...]
     saved: Saved
 
 

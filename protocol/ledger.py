@@ -1,16 +1,16 @@
 """Money that is conserved by construction.
 
-All money lies in *pockets*: balances, three kinds of stake, bonds, job escrows, the rollup's vault,
-the treasury, the burn. The only way to change anything is :meth:`Ledger.move`, which takes from one
-pocket what it gives to another, so the sum over all pockets never changes. Every move is told at
-once as a :class:`Moved` value with its cause; it becomes an event of the block, and from those
-anybody can re-add all accounts without this file.
+All money lies in *pockets*: balances, three kinds of stake and their exits, bonds, job escrows, the
+rollup's vault, the treasury, the burn. The only way to change anything is :meth:`Ledger.move`,
+which takes from one pocket what it gives to another, so the sum over all pockets never changes.
+Every move is told at once as a :class:`Moved` value with its cause; it becomes an event of the
+block, and from those anybody can re-add all accounts without this file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from protocol.params import Genesis
@@ -28,6 +28,12 @@ class PocketKind(Enum):
     """An account's stake as prover."""
     SEQUENCER_STAKE = "sequencer stake"
     """An account's stake as sequencer."""
+    LOG_EXIT = "exiting log stake"
+    """Log stake of an account on its way out: it counts for nothing and can still be lost."""
+    PROVER_EXIT = "exiting prover stake"
+    """Prover stake on its way out."""
+    SEQUENCER_EXIT = "exiting sequencer stake"
+    """Sequencer stake on its way out."""
     ESCROW = "escrow"
     """A job's proven fees, and its block reward, until they are paid out."""
     UNCLE_RESERVE = "uncle reserve"
@@ -44,6 +50,13 @@ class PocketKind(Enum):
     """Equals the rollup's balances at the last settled root."""
     BURNED = "burned"
     """Out of circulation for ever."""
+
+
+_EXITS = {
+    PocketKind.LOG_STAKE: PocketKind.LOG_EXIT,
+    PocketKind.PROVER_STAKE: PocketKind.PROVER_EXIT,
+    PocketKind.SEQUENCER_STAKE: PocketKind.SEQUENCER_EXIT,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +98,11 @@ def sequencer_stake(account: Account) -> Pocket:
     return Pocket(PocketKind.SEQUENCER_STAKE, account)
 
 
+def exiting(stake: Pocket) -> Pocket:
+    """What is on its way out of a pocket of stake."""
+    return Pocket(_EXITS[stake.kind], stake.owner)
+
+
 def escrow(job: JobId) -> Pocket:
     """The job's proven fees and its block reward."""
     return Pocket(PocketKind.ESCROW, job)
@@ -113,6 +131,10 @@ def price(award: Digest) -> Pocket:
 class Cause(Enum):
     """Why money moved."""
 
+    PAYMENT = "payment from account to account"
+    STAKED = "free money that became stake, one's own or lent"
+    UNSTAKED = "stake on its way out"
+    EXIT_PAID = "stake that was taken out, to its owner"
     OPERATION_FEE = "fee of an operation, to the log proposer"
     PROVEN_FEES = "fees proven by a job, from the vault to its escrow"
     BLOCK_REWARD = "reward for a settled block, from the treasury to its job's escrow"
@@ -216,6 +238,20 @@ class Ledger:
             self._pockets[moved.source] = Amount(held - moved.amount)
         self._pockets[moved.target] = Amount(self.holds(moved.target) + moved.amount)
         self._tell(moved)
+
+    def at_risk(self, stake: Pocket) -> Amount:
+        """What can be lost of a pocket of stake: what it holds, and what is on its way out."""
+        return Amount(self.holds(stake) + self.holds(exiting(stake)))
+
+    def forfeit(self, moved: Moved) -> None:
+        """Take a penalty out of a pocket of stake and out of its exit, in proportion.
+
+        :param moved: from the pocket of stake; at most what is at risk.
+        """
+        leaving, whole = exiting(moved.source), self.at_risk(moved.source)
+        late = moved.amount * self.holds(leaving) // whole if whole else 0
+        self.move(replace(moved, amount=Amount(moved.amount - late)))
+        self.move(replace(moved, source=leaving, amount=Amount(late)))
 
     def is_conserved(self) -> bool:
         """Whether the pockets add up to the supply with which the ledger began."""

@@ -11,9 +11,11 @@ Rules.
   roots and, through the job id, everything else in the header. A block names the job and the root
   that it builds on: checked in order from the genesis, blocks form one chain.
 - A *log* is certified log blocks, checked from the genesis as one chain: signature, lot, place,
-  operations and two certificates of each, its parent's in its header and its own, against the log
-  stake of the genesis. Final is what three notarised blocks of consecutive slots in it finalise,
-  and nothing else.
+  operations and two certificates of each, its parent's in its header and its own. The first
+  validators are those of the genesis; every header, hence every certificate, names those of the
+  next epoch by their digest, and who they are is looked up among lists that nobody is trusted for.
+  Final is what three notarised blocks of consecutive slots in it finalise, and the last block of an
+  epoch under a block of the next one; nothing else.
 
 Deviations. Light clients of Ethereum follow a sampled committee (ethereum/consensus-specs,
 ``sync-protocol``); here every certificate carries the whole quorum. That a header's state digest is
@@ -26,6 +28,7 @@ is found out. Without the log nobody learns that a block is the canonical one, o
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,11 +36,12 @@ from protocol import tree, vrf
 from protocol.beacon import log_alpha
 from protocol.codec import decode, encode
 from protocol.errors import Reason, Refused
-from protocol.machine import FinalBlock
+from protocol.machine import FinalBlock, moment_of
 from protocol.messages import (
     CertifiedBlock,
     JobHeader,
     LogBlock,
+    LogHeader,
     block_hash,
     header_is_signed,
     job_id,
@@ -50,8 +54,19 @@ from protocol.ordering.settings import Settings
 from protocol.ordering.validators import Validator, Validators
 from protocol.params import Genesis, network_id
 from protocol.ports import LeafContent, MergeContent, ProverBackend, Statement
-from protocol.rules import Moment
-from protocol.types import Account, Claim, Count, JobId, NetworkId, Root, TreeIndex
+from protocol.sets import genesis_validators
+from protocol.types import (
+    Account,
+    Claim,
+    Count,
+    Digest,
+    Epoch,
+    JobId,
+    NetworkId,
+    Root,
+    Tick,
+    TreeIndex,
+)
 
 DESCRIPTION_BYTES_MAX: Final = 64_000
 """Largest header with its provers, in bytes: 256 leaves, with room."""
@@ -204,49 +219,98 @@ def _demand(condition: bool, reason: Reason, detail: str = "") -> None:
 # --- the log ---
 
 
-def check_log(genesis: Genesis, certified: Iterable[CertifiedBlock]) -> tuple[FinalBlock, ...]:
+def check_log(
+    genesis: Genesis,
+    certified: Iterable[CertifiedBlock],
+    sets: Iterable[tuple[Validator, ...]] = (),
+) -> tuple[FinalBlock, ...]:
     """The final blocks of a log that begins at the genesis.
 
     :param certified: one chain, lowest first. Its last blocks may serve only to show that others
         are final: those are not returned.
+    :param sets: the members of every set of validators but the first, in any order; what is not
+        named by a header is not looked at.
     :raises Refused: BROKEN_CHAIN, WRONG_HEIGHT, WRONG_SLOT, BAD_SIGNATURE, NOT_A_VALIDATOR,
-        BAD_VRF_PROOF, WRONG_OPERATIONS or BAD_CERTIFICATE, with the height.
+        BAD_VRF_PROOF, WRONG_OPERATIONS, BAD_CERTIFICATE, PAST_EPOCH, LATER_EPOCH,
+        WRONG_SUCCESSORS, BEYOND_BORDER or UNKNOWN_SET, with the height.
     """
-    reader = _LogReader(genesis)
+    reader = _LogReader(genesis, sets)
     found = [reader.read(one) for one in certified]
-    return tuple(one for one in found if one.moment.tick <= reader.link.settles)
+    return tuple(one for one in found if one.moment.tick <= reader.final)
+
+
+def members_of(sets: Iterable[Iterable[Validator]]) -> dict[Digest, Validators]:
+    """Sets of validators by their digests; lists that are none are left out."""
+    found = {}
+    for members in sets:
+        with suppress(ValueError):
+            one = Validators(members)
+            found[one.digest] = one
+    return found
 
 
 class _LogReader:
     """Checks one block after the other; ``link`` is the place of the last one."""
 
-    def __init__(self, genesis: Genesis) -> None:
+    def __init__(self, genesis: Genesis, sets: Iterable[tuple[Validator, ...]]) -> None:
         parameters = genesis.network
         self._network = network_id(genesis)
         self._settings = Settings(
             self._network, parameters.genesis_time_ms, parameters.slot_ms, parameters.epoch_ticks
         )
-        self._validators = Validators(
-            Validator(one.account, one.log_stake, one.vrf_key)
-            for one in genesis.accounts
-            if one.log_stake
-        )
-        self._certificates = Certificates(self._network, self._validators, lambda _vote: False)
+        self._validators = genesis_validators(genesis)
+        self._sets = members_of((*sets, self._validators.members))
+        self._certificates = self._root_certificates = self._checker()
+        self._epoch = Epoch(0)
+        self._successors = self._validators.digest
         self.link = genesis_anchor(self._settings).link
+
+    @property
+    def final(self) -> Tick:
+        """The height that is shown to be final."""
+        return Tick(min(self.link.settles, self._border))
+
+    @property
+    def _border(self) -> int:
+        return (self._epoch + 1) * self._settings.epoch_ticks
+
+    def _checker(self) -> Certificates:
+        return Certificates(self._network, self._validators, lambda _vote: False)
+
+    def _check_epoch(self, block: LogBlock) -> None:
+        """Of the epoch of the block before, or the first of the next one."""
+        header = block.header
+        if header.epoch == self._epoch + 1 and self.link.height == self._border:
+            self._begin_epoch(header)
+        _demand(header.epoch >= self._epoch, Reason.PAST_EPOCH)
+        _demand(header.epoch == self._epoch, Reason.LATER_EPOCH)
+        _demand(header.successors == self._successors, Reason.WRONG_SUCCESSORS)
+        is_empty = header.operations == operations_digest(())
+        _demand(is_empty or header.height <= self._border, Reason.BEYOND_BORDER)
+
+    def _begin_epoch(self, header: LogHeader) -> None:
+        if self._successors not in self._sets:
+            raise Refused(Reason.UNKNOWN_SET, self._successors.hex())
+        self._validators = self._sets[self._successors]
+        self._root_certificates, self._certificates = self._certificates, self._checker()
+        self._epoch, self._successors = header.epoch, header.successors
+        self.link = self.link.rooted
 
     def read(self, certified: CertifiedBlock) -> FinalBlock:
         """Check the next block. Raises Refused."""
         height = self.link.height + 1
         try:
-            for step in (self._check_place, self._check_parent, self._check_content):
-                step(certified.block)
+            block = certified.block
+            self._check_place(block)
+            self._check_epoch(block)
+            self._check_parent(block)
+            self._check_content(block)
             self.link = self._extended(certified.block)
             self._check_own(certified)
         except Refused as refusal:
             detail = f"at height {height} {refusal.detail}".rstrip()
             raise Refused(refusal.reason, detail) from None
-        link, header = self.link, certified.block.header
-        moment = Moment(link.height, link.slot, link.beacon, link.settled, header.proposer)
+        moment = moment_of(certified.block.header, self.link)
         return FinalBlock(moment, certified.block.operations)
 
     def _check_place(self, block: LogBlock) -> None:
@@ -261,7 +325,9 @@ class _LogReader:
         if link.height == 0:
             _demand(certificate is None, Reason.BAD_CERTIFICATE, "the genesis has none")
             return
-        good = self._certificates.check(certificate, link.block)
+        is_root = block.header.height == self._epoch * self._settings.epoch_ticks + 1
+        certificates = self._root_certificates if is_root else self._certificates
+        good = certificates.check(certificate, link.block)
         _demand(good.slot == link.slot, Reason.BAD_CERTIFICATE, "for another slot")
 
     def _check_content(self, block: LogBlock) -> None:

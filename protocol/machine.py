@@ -3,7 +3,8 @@
 **Rules.** For every finalised block, in this order:
 
 1. An epoch begins, if it does.
-2. *Expiries*: the proving rule's, then the sequencing rule's ``on_tick``.
+2. *Expiries*: stake whose exit delay is over is paid (``protocol.staking``); then the proving
+   rule's ``on_tick``, then the sequencing rule's.
 3. *Operations* in order. A duplicate or one outside its validity is passed over. Otherwise the
    sender pays the fee, unless the kind is free and the operation is accepted, and the rule that
    handles the kind takes it or refuses it.
@@ -12,7 +13,8 @@
    leave the rollup's vault for the job's escrow, and the block reward the treasury, as far as it
    goes; the proving rule pays from what the block promised to provers, the sequencing rule gets
    what is left; the escrow ends empty. Rivals of a settled job, and what they carry, are void.
-6. The digest advances over the block's events, and at the border of an epoch over the bytes of the
+6. At the end of an epoch the validators of the one after the next are told (``protocol.sets``).
+7. The digest advances over the block's events, and at the border of an epoch over the bytes of the
    whole state, from which a machine can go on elsewhere (:meth:`Machine.save`).
 
 **Properties.** A bad operation never raises and changes nothing but its sender's fee. The ledger is
@@ -43,6 +45,7 @@ from protocol.events import (
     OperationAccepted,
     OperationRefused,
     PoolMember,
+    SetChanged,
 )
 from protocol.ledger import (
     BURNED,
@@ -62,6 +65,7 @@ from protocol.messages import (
     NO_JOB,
     Bid,
     JobHeader,
+    LogHeader,
     Operation,
     ProofEvidence,
     ProofRecord,
@@ -74,10 +78,13 @@ from protocol.messages import (
     operation_is_signed,
     vote_is_signed,
 )
-from protocol.params import Genesis, network_id
+from protocol.ordering.chain import Link
+from protocol.params import EVIDENCE_EPOCHS, Genesis, network_id
 from protocol.rules import Ask, Frame, Job, Moment, ProvingRule, SequencingRule, descendants
+from protocol.sets import Sets, SetsState
 from protocol.signing import digest
 from protocol.snapshot import plain_bytes, read_plain, snapshot_digest, state_type
+from protocol.staking import STAKING, Staking, StakingState
 from protocol.types import (
     FULL_SHARE,
     Account,
@@ -94,9 +101,6 @@ from protocol.types import (
     TreeIndex,
     VrfKey,
 )
-
-EVIDENCE_EPOCHS = 2
-"""Evidence counts for faults at most so many epochs of slots old; what is older was forgotten."""
 
 STATE_BYTES_MAX = 1 << 26
 """Most bytes of a state that is taken from elsewhere."""
@@ -148,7 +152,8 @@ class Common:
     punished: dict[tuple[Account, Slot], None]
     forgeries: dict[tuple[Account, JobId, TreeIndex], None]
     epoch_seeds: dict[Epoch, Beacon]
-    vrf_keys: dict[Account, VrfKey]
+    staking: StakingState
+    sets: SetsState
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,9 +206,8 @@ class Machine:
         self.settled_root = genesis_root
         self.tick = Tick(0)
         self.digest = Digest(digest(b"provnet/state/1", self.network, genesis_root))
-        self.vrf_keys: dict[Account, VrfKey] = {
-            one.account: one.vrf_key for one in genesis.accounts
-        }
+        self.staking = Staking(genesis)
+        self.sets = Sets(genesis)
         self._seen: dict[OperationHash, Tick] = {}
         self._punished: dict[tuple[Account, Slot], None] = {}
         self._forgeries: dict[tuple[Account, JobId, TreeIndex], None] = {}
@@ -231,6 +235,11 @@ class Machine:
         """
         return self._epoch_seeds[self.epoch(Tick(self.tick + 1))]
 
+    @property
+    def vrf_keys(self) -> dict[Account, VrfKey]:
+        """The keys of lots that sequencing counts."""
+        return self.staking.vrf_keys
+
     def needs_ticks(self) -> bool:
         """Whether a window is open, so that the log has to grow without operations."""
         return self.sequencing.needs_ticks() or self.proving.needs_ticks()
@@ -245,7 +254,7 @@ class Machine:
         if out_of_place is not None:
             return out_of_place
         stakes = (prover_stake(operation.sender), log_stake(operation.sender))
-        is_staked = any(self.ledger.holds(stake) for stake in stakes)
+        is_staked = any(self.ledger.at_risk(stake) for stake in stakes)
         is_free = isinstance(operation.payload, EVIDENCE) or (
             isinstance(operation.payload, self._free) and is_staked
         )
@@ -344,7 +353,8 @@ class Machine:
             self._punished,
             self._forgeries,
             self._epoch_seeds,
-            self.vrf_keys,
+            self.staking.snapshot(),
+            self.sets.snapshot(),
         )
 
     def save(self) -> Saved:
@@ -380,9 +390,11 @@ class Machine:
             raise Refused(Reason.WRONG_STATE, f"no epoch ends with block {common.tick}")
         if ledger.supply != self.ledger.supply or not {after, after + 1} <= set(common.epoch_seeds):
             raise Refused(Reason.WRONG_STATE, "another supply, or no seed of the next epochs")
+        self.sets.restore(common.sets)
         self.tick, self.beacon = common.tick, common.beacon
         self.settled_head, self.settled_root = common.settled_head, common.settled_root
-        self.ledger, self.jobs, self.vrf_keys = ledger, common.jobs, common.vrf_keys
+        self.ledger, self.jobs = ledger, common.jobs
+        self.staking.restore(common.staking)
         self._seen, self._epoch_seeds = common.seen, common.epoch_seeds
         self._punished, self._forgeries = common.punished, common.forgeries
         self.sequencing.restore(sequencing)
@@ -403,6 +415,9 @@ class Machine:
         frame = self._frame(moment)
         if self._ends_epoch(Tick(moment.tick - 1)) and moment.tick > 1:
             self._begin_epoch(frame)
+        else:
+            self.sets.on_certificate(moment.voters)
+        self.staking.on_tick(frame)
         self.proving.on_tick(frame)
         self.sequencing.on_tick(frame)
         for signed in block.operations:
@@ -412,6 +427,8 @@ class Machine:
         self._settle(frame)
         if self._ends_epoch(moment.tick) and self.epoch(moment.tick) > 0:
             self._epoch_seeds[Epoch(self.epoch(moment.tick) + 2)] = moment.beacon
+        if self._ends_epoch(moment.tick):
+            self._end_epoch(moment.tick)
         return self._finish(moment.tick)
 
     def _ends_epoch(self, tick: Tick) -> bool:
@@ -465,8 +482,14 @@ class Machine:
         self._forgeries = {
             fault: None for fault in self._forgeries if self.proving.job(fault[1]) is not None
         }
+        self.staking.on_epoch(epoch)
         self.proving.on_epoch(frame)
         self.sequencing.on_epoch(frame)
+
+    def _end_epoch(self, tick: Tick) -> None:
+        if self.sets.on_border(self.ledger, self.staking.registered):
+            epoch = Epoch(self.epoch(tick) + 2)
+            self._emit(SetChanged(epoch, self.sets.successors.members))
 
     def _emit(self, event: Event) -> None:
         self._events.append(event)
@@ -480,6 +503,7 @@ class Machine:
             self._emit(OperationRefused(identity, operation.sender, kind, out_of_place.name))
             return
         self._seen[identity] = operation.valid_until
+        self.sets.on_operation(operation.sender)
         is_free = isinstance(operation.payload, self._free)
         try:
             if not is_free:
@@ -522,6 +546,8 @@ class Machine:
             self._punish(frame, operation.sender, payload, identity)
         elif isinstance(payload, ProofEvidence):
             self._punish_forger(operation.sender, payload, identity)
+        elif isinstance(payload, STAKING):
+            self.staking.on_operation(frame, operation.sender, payload, identity)
         elif isinstance(payload, self.sequencing.handles):
             self.sequencing.on_operation(frame, operation.sender, payload, identity)
         elif isinstance(payload, self.proving.handles):
@@ -546,12 +572,12 @@ class Machine:
             raise Refused(Reason.EVIDENCE_TOO_OLD)
         if (offender, slot) in self._punished:
             raise Refused(Reason.ALREADY_PUNISHED)
-        stake = self.ledger.holds(log_stake(offender))
+        stake = self.ledger.at_risk(log_stake(offender))
         if stake == 0:
             raise Refused(Reason.NOT_EVIDENCE, "the offender has no log stake")
         self._punished[offender, slot] = None
         penalty = Amount(stake * self.genesis.network.equivocation_penalty // FULL_SHARE)
-        self.ledger.move(
+        self.ledger.forfeit(
             Moved(log_stake(offender), BURNED, penalty, Cause.EQUIVOCATION, operation=identity)
         )
         self._emit(EquivocationPunished(offender, slot, reporter))
@@ -566,14 +592,14 @@ class Machine:
             raise Refused(Reason.EVIDENCE_TOO_OLD)
         if fault in self._forgeries:
             raise Refused(Reason.ALREADY_PUNISHED)
-        stake = self.ledger.holds(prover_stake(offender))
+        stake = self.ledger.at_risk(prover_stake(offender))
         if stake == 0:
             raise Refused(Reason.NOT_EVIDENCE, "the offender has no prover stake")
         if not operation_is_signed(self.network, evidence.signed):
             raise Refused(Reason.BAD_SIGNATURE)
         self._forgeries[fault] = None
         penalty = Amount(stake * self.genesis.network.invalid_proof_penalty // FULL_SHARE)
-        self.ledger.move(
+        self.ledger.forfeit(
             Moved(
                 prover_stake(offender),
                 BURNED,
@@ -650,6 +676,13 @@ class Machine:
         self.ledger.move(Moved(VAULT, purse, job.header.fees, Cause.PROVEN_FEES, job.id))
         self.ledger.move(Moved(TREASURY, purse, reward, Cause.BLOCK_REWARD, job.id))
         return self.ledger.holds(purse)
+
+
+def moment_of(header: LogHeader, link: Link) -> Moment:
+    """Where in the log the machine stands when it applies a block."""
+    certificate = header.certificate
+    voters = () if certificate is None else tuple(voter for voter, _ in certificate.signatures)
+    return Moment(link.height, link.slot, link.beacon, link.settled, header.proposer, voters)
 
 
 def forgery(evidence: ProofEvidence) -> tuple[Account, JobId, TreeIndex]:

@@ -14,6 +14,7 @@ The order of kinds in :data:`Payload` is part of the encoding: new kinds go to t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final, TypeAlias
 
 from protocol import signing
@@ -30,6 +31,7 @@ from protocol.types import (
     Claim,
     Count,
     Digest,
+    Epoch,
     JobId,
     NetworkId,
     Nonce,
@@ -42,6 +44,7 @@ from protocol.types import (
     Tick,
     TransferDigest,
     TreeIndex,
+    VrfKey,
     VrfProof,
 )
 
@@ -303,6 +306,60 @@ class BackupBlock:
     proof: BodyHash
 
 
+@dataclass(frozen=True, slots=True)
+class Pay:
+    """Free money of the sender goes to ``receiver``, an account that may be new."""
+
+    receiver: Account
+    amount: Amount
+
+
+class StakeKind(Enum):
+    """What stake is for; the three are never mixed."""
+
+    LOG = "log"
+    PROVER = "prover"
+    SEQUENCER = "sequencer"
+
+
+@dataclass(frozen=True, slots=True)
+class AddStake:
+    """Free money of the sender becomes its own stake.
+
+    :ivar vrf_key: the key of its lots; the first one of an account stays for ever.
+    """
+
+    kind: StakeKind
+    amount: Amount
+    vrf_key: VrfKey
+
+
+@dataclass(frozen=True, slots=True)
+class Unstake:
+    """The sender takes out own stake; it is paid after the exit delay."""
+
+    kind: StakeKind
+    amount: Amount
+
+
+@dataclass(frozen=True, slots=True)
+class Delegate:
+    """Free money of the sender is lent to ``delegate`` as its log or prover stake."""
+
+    kind: StakeKind
+    delegate: Account
+    amount: Amount
+
+
+@dataclass(frozen=True, slots=True)
+class Undelegate:
+    """The sender takes back what it lent; it is paid after the exit delay."""
+
+    kind: StakeKind
+    delegate: Account
+    amount: Amount
+
+
 Payload: TypeAlias = (
     Intent
     | BlockCommitment
@@ -316,6 +373,11 @@ Payload: TypeAlias = (
     | SlashVote
     | Award
     | BackupBlock
+    | Pay
+    | AddStake
+    | Unstake
+    | Delegate
+    | Undelegate
 )
 
 
@@ -372,13 +434,17 @@ class Certificate:
 class LogHeader:
     """Header of a log block.
 
+    :ivar epoch: in which the block is ordered. Blocks above the last of an epoch belong to it until
+        that one is final.
     :ivar certificate: makes the parent notarised; None only when the parent is the genesis.
     :ivar vrf_proof: the proposer's lot for ``slot``.
     :ivar operations: :func:`operations_digest` of the block's operations.
     :ivar state: digest of the state after the last block that this block's own ancestors finalise.
+    :ivar successors: digest of the validators of the next epoch.
     """
 
     slot: Slot
+    epoch: Epoch
     height: Tick
     parent: BlockHash
     certificate: Certificate | None
@@ -386,6 +452,7 @@ class LogHeader:
     vrf_proof: VrfProof
     operations: Digest
     state: Digest
+    successors: Digest
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,17 @@ PLONKY2: Final = "plonky2"
 BACKENDS: Final = (PLONKY2, MODELLED)
 """Proof systems a genesis may name."""
 
+EVIDENCE_EPOCHS: Final = 2
+"""Evidence counts for faults at most so many epochs of slots old; what is older was forgotten."""
+
+SNAPSHOT_EPOCHS: Final = 3
+"""The validators of an epoch have the stake of the end of so many epochs before it."""
+
+EXIT_EPOCHS_MIN: Final = SNAPSHOT_EPOCHS + EVIDENCE_EPOCHS
+"""Least exit delay, in epochs: who takes its stake out orders until the end of the second epoch
+after, and is answerable for that as long as evidence counts. A tick takes at least a slot.
+"""
+
 P = TypeVar("P")
 
 
@@ -71,6 +82,7 @@ class NetworkParameters:
     :ivar slot_ms: length of a slot; must exceed twice the real message delay, or the log only
         crawls.
     :ivar epoch_ticks: length of an epoch, and the longest time an operation may stay valid.
+    :ivar exit_delay_ticks: how long stake that was taken out can still be lost before it is paid.
     :ivar operation_fee: paid to the log proposer by the sender of an operation that is not free.
     :ivar equivocation_penalty: share of the log stake that is burned for signing two things for one
         slot.
@@ -89,6 +101,7 @@ class NetworkParameters:
     genesis_time_ms: Milliseconds
     slot_ms: Milliseconds
     epoch_ticks: Tick
+    exit_delay_ticks: Tick
     operation_fee: Amount
     equivocation_penalty: BasisPoints
     invalid_proof_penalty: BasisPoints
@@ -150,6 +163,10 @@ def check_genesis(genesis: Genesis) -> None:
     _agree(parameters.backend in BACKENDS, f"backend is one of {', '.join(BACKENDS)}")
     _agree(parameters.slot_ms >= 50, "slot_ms is at least 50")
     _agree(parameters.epoch_ticks >= 8, "epoch_ticks is at least 8")
+    _agree(
+        parameters.exit_delay_ticks >= EXIT_EPOCHS_MIN * parameters.epoch_ticks,
+        f"exit_delay_ticks is at least {EXIT_EPOCHS_MIN} epochs",
+    )
     _agree(parameters.max_operations_per_log_block >= 1, "a log block has room for an operation")
     _agree(parameters.max_bodies_per_log_block >= 1, "a log block has room for a body")
     accounts = [one.account for one in genesis.accounts]

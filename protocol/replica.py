@@ -18,6 +18,9 @@ without I/O; the shell (``p2p.node``) feeds events in one at a time and runs the
   the replica halts and says so.
 - *A clock that is wrong* signs nothing: a proposal or vote for a slot of the future would bar its
   signer from every slot until then, also once the clock is right.
+- *Epochs:* when the last block of an epoch is final and applied, the engine of the next one takes
+  over, with the validators that the machine names (``protocol.sets``). Blocks of a later epoch show
+  that this replica is behind; those of one that is over are of no use.
 - *Idle:* a validator proposes only while operations are pending, ordered but not final, or a window
   is open.
 
@@ -54,7 +57,7 @@ from protocol.happenings import (
     TimePassed,
     VoteHeard,
 )
-from protocol.machine import EVIDENCE, FinalBlock, Machine, forgery
+from protocol.machine import EVIDENCE, FinalBlock, Machine, forgery, moment_of
 from protocol.messages import (
     LOG_BLOCK_BYTES_MAX,
     BackupBlock,
@@ -78,7 +81,7 @@ from protocol.messages import (
     sign_operation,
     sign_vote,
 )
-from protocol.ordering.chain import Anchor, Link
+from protocol.ordering.chain import Anchor
 from protocol.ordering.outputs import (
     Candidate,
     Equivocation,
@@ -91,9 +94,8 @@ from protocol.ordering.outputs import (
 )
 from protocol.ordering.settings import Settings
 from protocol.ordering.streamlet import SignedSlots, Streamlet
-from protocol.ordering.validators import Identity, Validator, Validators
+from protocol.ordering.validators import Identity, Validators
 from protocol.ports import Topic
-from protocol.rules import Moment
 from protocol.types import (
     Account,
     BodyHash,
@@ -185,13 +187,14 @@ class Replica:
             parameters.slot_ms,
             parameters.epoch_ticks,
         )
-        self._validators = Validators(
-            Validator(one.account, one.log_stake, one.vrf_key)
-            for one in machine.genesis.accounts
-            if one.log_stake
-        )
         self.machine = machine
-        self.engine = Streamlet(self._settings, self._validators, identity, signed=signed)
+        self.engine = Streamlet(
+            self._settings,
+            machine.sets.validators,
+            identity,
+            signed=signed,
+            successors=machine.sets.successors,
+        )
         self.identity = identity
         self.halted: str | None = None
         self.border: Border | None = None
@@ -222,11 +225,26 @@ class Replica:
     @property
     def validators(self) -> Validators:
         """Who orders the log."""
-        return self._validators
+        return self.machine.sets.validators
 
     def is_validator(self, account: Account) -> bool:
-        """Whether the account orders the log."""
-        return self._validators.get(account) is not None
+        """Whether the account orders the log in the present epoch."""
+        return self.machine.sets.validators.get(account) is not None
+
+    def validator_objection(self, account: Account, slot: Slot) -> Reason | None:
+        """Why an account must not propose or vote in a slot; None if it may.
+
+        An epoch has at least as many slots as heights. So within an epoch of slots from the last
+        final block only the sets known here can be at work; later, nobody is blamed.
+        """
+        sets, parameters = self.machine.sets, self.machine.genesis.network
+        if sets.validators.get(account) is not None:
+            return None
+        if sets.predecessors.get(account) is not None:
+            return Reason.PAST_EPOCH
+        known_until = self.engine.anchor.link.slot + parameters.epoch_ticks
+        is_next = sets.successors.get(account) is not None
+        return Reason.LATER_EPOCH if is_next or slot > known_until else Reason.NOT_A_VALIDATOR
 
     @property
     def _may_sign(self) -> bool:
@@ -307,17 +325,29 @@ class Replica:
         link, machine = border.link, self.machine
         machine.restore(border.saved)
         seed = link.seed_of_child(self._settings)
-        if (link.height, link.beacon, seed) != (machine.tick, machine.beacon, machine.epoch_seed):
+        is_its = (link.height, link.beacon, seed) == (
+            machine.tick,
+            machine.beacon,
+            machine.epoch_seed,
+        )
+        if not is_its or link != link.rooted:
             raise Refused(Reason.WRONG_STATE, "the place in the log is not that of the state")
         parents = [one.block.header.parent for one in following[:1]]
         if parents != [link.block]:
             raise Refused(Reason.UNPROVEN_STATE, "nothing follows")
         anchor = Anchor(link, following[0].block.header.certificate)
         signed = self.engine.signed
+        sets = machine.sets
         self.engine = Streamlet(
-            self._settings, self._validators, self.identity, anchor=anchor, signed=signed
+            self._settings,
+            sets.validators,
+            self.identity,
+            anchor=anchor,
+            signed=signed,
+            predecessors=sets.predecessors,
+            successors=sets.successors,
         )
-        self._digests = dict(border.digests) | {link.height: machine.digest}
+        self._digests = {link.height: machine.digest}
 
     def step(self, happening: Happening) -> tuple[Effect, ...]:
         """Take one event. Returns effects to be run in order."""
@@ -353,7 +383,7 @@ class Replica:
         try:
             outputs = self.engine.on_block(block, now_ms)
         except Refused as refusal:
-            yield Rejected(refusal.reason, refusal.detail, "log proposal", block.header.proposer)
+            yield self._told(refusal, "log proposal", block.header.proposer)
             return
         for signed in block.operations:
             is_new = needs_body(signed.operation) and self.objection(signed) is None
@@ -370,15 +400,23 @@ class Replica:
         yield from self._follow(outputs, now_ms)
 
     def _on_certified(self, certified: CertifiedBlock, now_ms: Milliseconds) -> Iterator[Effect]:
-        if certified.block.header.height <= self.final_height:
+        header, epoch = certified.block.header, self.engine.epoch
+        if header.height <= self.final_height:
             return
         try:
             outputs = self.engine.on_certified(certified, now_ms)
         except Refused as refusal:
-            proposer = certified.block.header.proposer
-            yield Rejected(refusal.reason, refusal.detail, "certified block", proposer)
+            yield self._told(refusal, "certified block", header.proposer)
             return
         yield from self._follow(outputs, now_ms)
+        if header.epoch == self.engine.epoch > epoch:
+            yield from self._on_certified(certified, now_ms)
+
+    def _told(self, refusal: Refused, kind: str, proposer: Account) -> Effect:
+        """What comes of a refused block: one of a later epoch shows that we are behind."""
+        if refusal.reason is Reason.LATER_EPOCH:
+            return FetchBlocks(self.final_height)
+        return Rejected(refusal.reason, refusal.detail, kind, proposer)
 
     # --- what the engine says ---
 
@@ -401,27 +439,23 @@ class Replica:
                 case _:
                     proposer = output.block.header.proposer
                     yield Rejected(output.reason, "", "log proposal", proposer)
+        if self.engine.is_over:
+            self.engine = self.engine.next(self.machine.sets.successors)
 
     def _apply(self, final: Finalised) -> Iterator[Effect]:
         header, link = final.block.header, final.link
-        moment = Moment(link.height, link.slot, link.beacon, link.settled, header.proposer)
+        moment = moment_of(header, link)
         applied = self.machine.apply(FinalBlock(moment, final.block.operations))
         self._digests[link.height] = applied.digest
         self._digests.pop(Tick(link.height - DIGESTS_KEPT), None)
-        if self.machine.is_at_border:
-            self.border = self._border_at(link)
+        saved = self.machine.saved
+        if saved is not None and self.machine.is_at_border:
+            self.border = Border(self.machine.network, link.rooted, saved)
         yield BlockFinal(final.block, moment, applied)
         for signed in final.block.operations:
             self._pending.pop(operation_hash(signed.operation), None)
         self._forget_outdated()
         yield from self._check_bodies()
-
-    def _border_at(self, link: Link) -> Border:
-        saved = self.machine.saved
-        assert saved is not None, "the machine is at a border"
-        heights = range(link.settled, link.height)
-        digests = tuple((at, self._digests[at]) for at in map(Tick, heights) if at in self._digests)
-        return Border(self.machine.network, link, digests, saved)
 
     def _forget_outdated(self) -> None:
         height = Tick(self.final_height + 1)
@@ -455,10 +489,11 @@ class Replica:
         if draft is None or self.identity is None or not self._may_sign:
             return
         chain = self.engine.chain(draft.parent)
-        operations = self._choose(chain, draft.height, slot)
-        is_idle = not operations and not any(block.operations for block in chain)
+        chosen = self._choose(chain, draft.height, slot)
+        is_idle = not chosen and not any(block.operations for block in chain)
         if is_idle and not self.machine.needs_ticks():
             return
+        operations = () if self.engine.is_beyond(draft.height) else chosen
         header = draft.header(operations_digest(operations), self._digests[draft.settled])
         signed = sign_header(self.identity.signing_seed, self.machine.network, header)
         block = LogBlock(signed, operations)

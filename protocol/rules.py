@@ -64,6 +64,7 @@ class Moment:
     :ivar beacon: randomness of this block, unknown to everybody before it was proposed.
     :ivar settled: height of the last block that this block's own ancestors finalise.
     :ivar proposer: who proposed the block and receives operation fees.
+    :ivar voters: whose votes for the block before it its header shows.
     """
 
     tick: Tick
@@ -71,6 +72,7 @@ class Moment:
     beacon: Beacon
     settled: Tick
     proposer: Account
+    voters: tuple[Account, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ and 2 finalise the first. The paper's argument holds for it, since no block has 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from protocol.beacon import advance
@@ -50,6 +50,11 @@ class Link:
     def settles(self) -> Tick:
         """The height that is final once this block is notarised; what its children call settled."""
         return Tick(self.height - 1) if self.run == RUN_THAT_FINALISES else self.settled
+
+    @property
+    def rooted(self) -> Link:
+        """The same place as the root of a new epoch: final, and the first of a run."""
+        return replace(self, run=Count(1), settled=self.height)
 
     def child(self, block: BlockHash, slot: Slot, output: VrfOutput, settings: Settings) -> Link:
         """The place of a block on top of this one, whose proposer's VRF output is ``output``."""

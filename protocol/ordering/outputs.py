@@ -15,7 +15,7 @@ from protocol.messages import (
     VoteEvidence,
 )
 from protocol.ordering.chain import Anchor, Link
-from protocol.types import Account, BlockHash, Digest, Slot, Tick, VrfProof
+from protocol.types import Account, BlockHash, Digest, Epoch, Slot, Tick, VrfProof
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,20 +114,24 @@ class Draft:
     """A proposal of ours but for its content.
 
     :ivar settled: height after which the state's digest goes into the header.
+    :ivar successors: digest of the validators of the next epoch.
     """
 
     slot: Slot
+    epoch: Epoch
     height: Tick
     parent: BlockHash
     certificate: Certificate | None
     proposer: Account
     vrf_proof: VrfProof
     settled: Tick
+    successors: Digest
 
     def header(self, operations: Digest, state: Digest) -> LogHeader:
         """The header, to be signed."""
         return LogHeader(
             slot=self.slot,
+            epoch=self.epoch,
             height=self.height,
             parent=self.parent,
             certificate=self.certificate,
@@ -135,4 +139,5 @@ class Draft:
             vrf_proof=self.vrf_proof,
             operations=operations,
             state=state,
+            successors=self.successors,
         )

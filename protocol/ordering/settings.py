@@ -9,7 +9,7 @@ from typing import Final
 from protocol.beacon import genesis_beacon
 from protocol.ordering.validators import RANK_BITS
 from protocol.signing import digest
-from protocol.types import Beacon, BlockHash, Milliseconds, NetworkId, Slot
+from protocol.types import Beacon, BlockHash, Epoch, Milliseconds, NetworkId, Slot, Tick
 
 PROPOSING_TENTHS: Final = 3
 """Tenths of a slot over which proposals are spread; in the rest they and the votes travel."""
@@ -39,6 +39,10 @@ class Settings:
     def genesis_beacon(self) -> Beacon:
         """The beacon before the first block."""
         return genesis_beacon(self.network)
+
+    def epoch_after(self, height: Tick) -> Epoch:
+        """The epoch of the blocks above a final one of this height."""
+        return Epoch(height // self.epoch_ticks)
 
     def slot_at(self, now_ms: int) -> Slot:
         """The slot at a time; 0 before the genesis."""

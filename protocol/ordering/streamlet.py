@@ -62,9 +62,31 @@ Duties of the owner:
   signed in (:class:`SignedSlots`) and the stored certified blocks, parents first.
 - When behind, fetch certified blocks by height from above ``final_height``.
 
-Sets that change. The validators of an engine are fixed. A new set starts a new engine, rooted at
-the last final block of the old one with :class:`~protocol.ordering.chain.Anchor`; chains, seeds and
-beacons go on from there.
+Sets that change. An engine orders one epoch, with one set of validators, and knows the next set
+(``protocol.sets``). At the *border*, the last height of its epoch:
+
+- Above the border only empty blocks are valid, and none is ever final: they serve to make the
+  border block final, and are dropped with the engine.
+- Once the border block is final the engine is over and says nothing more; :meth:`Streamlet.next`
+  is the engine of the next epoch, rooted at the border block as the first one is at the genesis.
+  Slots signed in, votes and proposals heard go along, so that nobody signs twice in a slot.
+- A header names its epoch, and counts in no other. The first block of an epoch carries the
+  certificate of the border block, by the old set; all others are certified by the new one.
+- A block of the next epoch on a notarised border block, certified by the next set, makes the border
+  block final, too. So the chain of final blocks, each with its certificate, proves itself.
+
+*Consistency across borders.* By induction over epochs: let all honest nodes that begin an epoch
+begin it with one root. Within the epoch the argument above holds, with the root as the genesis: its
+slot is before all others, votes are of one set, and what was notarised in the old epoch above the
+root counts for nothing, because its header names the old epoch. So no two border blocks become
+final by three slots in a row. The last rule adds none: an honest validator of the next set has
+voted there only after the border block was final for it; the first that did knew it by three slots.
+The next set is the same for all because it is fixed one epoch earlier. It needs that less than a
+third of the stake of either set is hostile, and that the engine that is over never votes again,
+also after a restart: the blocks that made its border final were on disk before (see the duties).
+
+*Liveness across borders.* A validator that is behind at a border learns the next epoch's blocks by
+asking for certified blocks by height, like everybody who is behind.
 """
 
 from __future__ import annotations
@@ -111,6 +133,8 @@ from protocol.types import Account, BlockHash, Milliseconds, Slot, Tick, VrfProo
 SLOTS_KEPT: Final = 64
 """Slots for which votes, proposals and contradictions are remembered."""
 
+_NO_OPERATIONS: Final = operations_digest(())
+
 _NO_SLOT: Final = Slot(0)
 """The slot of the genesis, in which nobody signs."""
 
@@ -126,8 +150,12 @@ class SignedSlots:
 class Streamlet:
     """The engine of one validator, or of an observer when ``identity`` is None or has no stake.
 
-    :param anchor: the final block to start from; the genesis by default.
+    :param validators: the set of the epoch that begins with the anchor, or that it lies in.
+    :param anchor: the final block to start from; the genesis by default. A border block is given
+        as a root (:attr:`~protocol.ordering.chain.Link.rooted`).
     :param signed: what was signed before a restart.
+    :param predecessors: the set that certified the anchor; ``validators`` by default.
+    :param successors: the set of the next epoch; ``validators`` by default.
     """
 
     def __init__(
@@ -138,25 +166,65 @@ class Streamlet:
         *,
         anchor: Anchor | None = None,
         signed: SignedSlots | None = None,
+        predecessors: Validators | None = None,
+        successors: Validators | None = None,
     ) -> None:
         self._settings = settings
         self._validators = validators
+        self._successors = validators if successors is None else successors
         self._identity = identity
         self._self = None if identity is None else validators.get(identity.account)
         last = SignedSlots() if signed is None else signed
         self._proposed, self._voted = last.proposal, last.vote
         self._offered, self._called = _NO_SLOT, _NO_SLOT
-        self._forks = Forks(genesis(settings) if anchor is None else anchor)
+        root = genesis(settings) if anchor is None else anchor
+        self._root = root.link.block
+        self.epoch: Final = settings.epoch_after(root.link.height)
+        self._border = Tick((self.epoch + 1) * settings.epoch_ticks)
+        self._forks = Forks(root)
         self._orphans = Orphans()
         self._votes = Statements[SignedVote](lambda signed: signed.vote)
         self._headers = Statements[SignedHeader](lambda signed: signed.header)
-        self._certificates = Certificates(settings.network, validators, self._was_heard)
+        self._certificates = self._checker(validators)
+        self._root_certificates = self._checker(predecessors or validators)
         self._now_ms = Milliseconds(0)
         self._horizon = 0
         self._lots: dict[bytes, tuple[VrfProof, int]] = {}
         self._outputs: list[Output] = []
 
+    def _checker(self, validators: Validators) -> Certificates:
+        return Certificates(self._settings.network, validators, self._was_heard)
+
+    def next(self, successors: Validators) -> Streamlet:
+        """The engine of the next epoch; ``successors`` are the validators of the one after it.
+
+        AssertionError as long as this one is not over.
+        """
+        assert self.is_over, f"height {self.final_height} of {self._border}"
+        root = Anchor(self.anchor.link.rooted, self.anchor.certificate)
+        engine = Streamlet(
+            self._settings,
+            self._successors,
+            self._identity,
+            anchor=root,
+            signed=self.signed,
+            predecessors=self._validators,
+            successors=successors,
+        )
+        engine._votes, engine._headers = self._votes, self._headers
+        engine._now_ms, engine._horizon = self._now_ms, self._horizon
+        return engine
+
     # what is known
+
+    @property
+    def is_over(self) -> bool:
+        """The last block of the epoch is final."""
+        return self.final_height >= self._border
+
+    def is_beyond(self, height: Tick) -> bool:
+        """Whether a block of this epoch at ``height`` must be empty."""
+        return height > self._border
 
     @property
     def anchor(self) -> Anchor:
@@ -242,6 +310,8 @@ class Streamlet:
             proposer=self._self.account,
             vrf_proof=lot[0],
             settled=tip.link.settles,
+            epoch=self.epoch,
+            successors=self._successors.digest,
         )
 
     def ballot(self, slot: Slot) -> tuple[Candidate, ...]:
@@ -263,13 +333,15 @@ class Streamlet:
     def on_block(self, block: LogBlock, now_ms: Milliseconds) -> tuple[Output, ...]:
         """A proposal, of others or our own. Nothing comes of one that is known.
 
-        :raises Refused: NOT_A_VALIDATOR, FUTURE_SLOT, PAST_SLOT, OFF_FINAL_CHAIN, WRONG_OPERATIONS,
-            WRONG_HEIGHT, WRONG_SLOT, BAD_VRF_PROOF or BAD_CERTIFICATE.
+        :raises Refused: PAST_EPOCH, LATER_EPOCH, WRONG_SUCCESSORS, BEYOND_BORDER, NOT_A_VALIDATOR,
+            FUTURE_SLOT, PAST_SLOT, OFF_FINAL_CHAIN, WRONG_OPERATIONS, WRONG_HEIGHT, WRONG_SLOT,
+            BAD_VRF_PROOF or BAD_CERTIFICATE.
         """
         self._advance(now_ms)
         header = block.header
         if self._identity is not None and header.proposer == self._identity.account:
             self._proposed = max(self._proposed, header.slot)
+        self._check_epoch(header)
         self._validator(header.proposer)
         self._check_present(header.slot)
         name = block_hash(header)
@@ -282,11 +354,18 @@ class Streamlet:
     def on_certified(self, certified: CertifiedBlock, now_ms: Milliseconds) -> tuple[Output, ...]:
         """A block of any slot with its certificate, from a peer or from our disk.
 
-        :raises Refused: NOT_A_VALIDATOR, OFF_FINAL_CHAIN, WRONG_OPERATIONS, WRONG_HEIGHT,
-            WRONG_SLOT, BAD_VRF_PROOF or BAD_CERTIFICATE.
+        The first one of the next epoch only makes the border final; hand it to the next engine.
+
+        :raises Refused: PAST_EPOCH, LATER_EPOCH, WRONG_SUCCESSORS, BEYOND_BORDER, NOT_A_VALIDATOR,
+            OFF_FINAL_CHAIN, WRONG_OPERATIONS, WRONG_HEIGHT, WRONG_SLOT, BAD_VRF_PROOF or
+            BAD_CERTIFICATE.
         """
         self._advance(now_ms)
         block, header = certified.block, certified.block.header
+        if header.epoch == self.epoch + 1 and header.height == self._border + 1:
+            self._hand_over(certified)
+            return self._take_outputs()
+        self._check_epoch(header)
         self._validator(header.proposer)
         name = block_hash(header)
         if name not in self._forks:
@@ -324,6 +403,29 @@ class Streamlet:
         return self._take_outputs()
 
     # checks of messages
+
+    def _check_epoch(self, header: LogHeader) -> None:
+        """Refuse what is not of this epoch, or does not fit it."""
+        if header.epoch != self.epoch:
+            is_past = header.epoch < self.epoch
+            raise Refused(Reason.PAST_EPOCH if is_past else Reason.LATER_EPOCH)
+        if header.successors != self._successors.digest:
+            raise Refused(Reason.WRONG_SUCCESSORS)
+        if self.is_beyond(header.height) and header.operations != _NO_OPERATIONS:
+            raise Refused(Reason.BEYOND_BORDER)
+
+    def _hand_over(self, certified: CertifiedBlock) -> None:
+        """A first block of the next epoch, certified by its validators: the border is final."""
+        header = certified.block.header
+        border = self._forks.get(header.parent)
+        if border is None or border.link.height != self._border:
+            raise Refused(Reason.LATER_EPOCH, "its parent is not known here")
+        certificate = self._good_certificate(header.certificate, header.parent)
+        shown = self._checker(self._successors).check(certified.certificate, block_hash(header))
+        if certificate.slot != border.link.slot or shown.slot != header.slot:
+            raise Refused(Reason.BAD_CERTIFICATE, "for another slot")
+        self._notarise(header.parent, certificate)
+        self._finalise(self._border, header.parent)
 
     def _validator(self, account: Account) -> Validator:
         validator = self._validators.get(account)
@@ -367,7 +469,10 @@ class Streamlet:
             if header.certificate is not None:
                 raise Refused(Reason.BAD_CERTIFICATE, "the genesis has none")
             return None
-        certificate = self._good_certificate(header.certificate, header.parent)
+        if header.parent == self._root:
+            certificate = self._root_certificates.check(header.certificate, header.parent)
+        else:
+            certificate = self._good_certificate(header.certificate, header.parent)
         if parent is not None and certificate.slot != parent.slot:
             raise Refused(Reason.BAD_CERTIFICATE, "for another slot")
         return certificate
@@ -438,10 +543,15 @@ class Streamlet:
         if entry is None:
             return
         self._outputs.append(Notarised(entry.block, entry.link, certificate))
-        final = self._forks.finalise(entry.link.settles, block)
+        self._finalise(entry.link.settles, block)
+
+    def _finalise(self, height: int, tip: BlockHash) -> None:
+        final = self._forks.finalise(min(height, self._border), tip)
         if final:
             self._outputs.extend(final)
             self._orphans.forget_up_to(self.final_height + 1)
+        if self.is_over:
+            self._self = None
 
     # what was heard
 
@@ -468,7 +578,12 @@ class Streamlet:
         return self._votes.get(signed.vote.slot, signed.vote.voter) == signed
 
     def _supporters(self, slot: Slot, block: BlockHash) -> list[SignedVote]:
-        return [signed for signed in self._votes.of_slot(slot) if signed.vote.block == block]
+        """Votes of validators of this epoch; some heard before may be of others."""
+        return [
+            signed
+            for signed in self._votes.of_slot(slot)
+            if signed.vote.block == block and self._validators.get(signed.vote.voter) is not None
+        ]
 
     def _has_quorum(self, slot: Slot, block: BlockHash) -> bool:
         voters = (signed.vote.voter for signed in self._supporters(slot, block))
@@ -484,8 +599,8 @@ class Streamlet:
 
     def _fullest(self, tip: Anchor) -> Certificate | None:
         """The tip's certificate and all further votes heard for it: who voted late voted, too."""
-        if tip.certificate is None:
-            return None
+        if tip.certificate is None or tip.link.block == self._root:
+            return tip.certificate
         heard = self._certificate(tip.link.slot, tip.link.block)
         signatures = dict(heard.signatures) | dict(tip.certificate.signatures)
         return Certificate(heard.slot, heard.block, tuple(sorted(signatures.items())))

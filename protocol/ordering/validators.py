@@ -15,10 +15,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
+from protocol.codec import encode
 from protocol.signing import digest
-from protocol.types import Account, Stake, VrfKey, VrfOutput
+from protocol.types import Account, Digest, Stake, VrfKey, VrfOutput
 
 UNITS_MAX: Final = 256
 """Most tickets of one validator: as many hashes cost about as much as checking its VRF proof."""
@@ -60,6 +62,11 @@ class Validators:
         self.total: Final = Stake(sum(stakes))
         self.quorum: Final = Stake(self.total * 2 // 3 + 1)
         self._unit: Final = max(math.gcd(*stakes), -(-max(stakes) // UNITS_MAX))
+
+    @cached_property
+    def digest(self) -> Digest:
+        """Names the set: digest of its members."""
+        return digest(b"provnet/validators/1", *(encode(one) for one in self.members))
 
     def get(self, account: Account) -> Validator | None:
         """The validator with this account, None when it has no log stake."""

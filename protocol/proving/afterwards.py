@@ -167,8 +167,8 @@ class Afterwards:
                 frame.emit(ProverAcquitted(job, prover, Acquittal.NOT_VOTED))
             else:
                 stake, penalty = prover_stake(prover), closed.progress.failures[prover].penalty
-                amount = Amount(min(penalty, frame.ledger.holds(stake)))
-                frame.ledger.move(Moved(stake, BURNED, amount, Cause.JOB_FAILED, job))
+                amount = Amount(min(penalty, frame.ledger.at_risk(stake)))
+                frame.ledger.forfeit(Moved(stake, BURNED, amount, Cause.JOB_FAILED, job))
                 frame.emit(ProverSlashed(job, prover))
         closed.accused = {}
 

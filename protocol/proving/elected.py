@@ -493,7 +493,7 @@ class Elected:
             if self.parameters.uncle_scope is UncleScope.ASSIGNED:
                 raise Refused(Reason.NO_RIGHT)
             self._check_entitled(frame, place, sender)
-        if frame.ledger.holds(prover_stake(sender)) == 0:
+        if frame.ledger.at_risk(prover_stake(sender)) == 0:
             raise Refused(Reason.NO_PROVER_STAKE, "who has lost it all is not heard")
         if place.is_shown_by(sender):
             raise Refused(Reason.ALREADY_SHOWN)
@@ -739,7 +739,7 @@ class Elected:
         is_own = holder in progress.places[index].assigned
         frame.emit(RightMissed(progress.job.id, index, holder, is_own))
         if is_own:
-            stake = frame.ledger.holds(prover_stake(holder))
+            stake = frame.ledger.at_risk(prover_stake(holder))
             failure = Failure([], part(stake, self.parameters.slash_bps))
             progress.failures.setdefault(holder, failure).missed.append(index)
 

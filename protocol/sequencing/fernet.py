@@ -110,6 +110,7 @@ from protocol.ledger import (
     balance,
     block_bond,
     escrow,
+    exiting,
     sequencer_stake,
 )
 from protocol.messages import (
@@ -517,13 +518,15 @@ class Fernet:
             raise Refused(Reason.BOND_NOT_COVERED)
 
     def _draw(self, frame: Frame, sender: Account, seed: Beacon, payload: BlockCommitment) -> bytes:
+        key = frame.vrf_keys.get(sender)
+        if key is None:
+            raise Refused(Reason.BAD_VRF_PROOF, "the account has no key that counts in this epoch")
         if self.parameters.score is ScoreKind.PUBLIC:
             if any(payload.vrf_proof):
                 raise Refused(Reason.BAD_VRF_PROOF, "where scores are public it is zeros")
             return public_draw(seed, payload.round, sender)
-        key = frame.vrf_keys.get(sender)
-        output = key and vrf.verify(key, lot(seed, payload.round), payload.vrf_proof)
-        if not output:
+        output = vrf.verify(key, lot(seed, payload.round), payload.vrf_proof)
+        if output is None:
             raise Refused(Reason.BAD_VRF_PROOF)
         return output
 
@@ -601,10 +604,15 @@ class Fernet:
         )
         job = frame.open_job(header, phase.pool)
         self._state.open_blocks.append(OpenBlock(job, header.to_root, header.round, sequencer))
-        bond = self.parameters.block_bond
-        frame.ledger.move(
-            Moved(sequencer_stake(sequencer), block_bond(job), bond, Cause.BOND_LOCKED, job)
-        )
+        self._lock_bond(frame, sequencer, job)
+
+    def _lock_bond(self, frame: Frame, sequencer: Account, job: JobId) -> None:
+        """The stake was there when the sequencer committed; what left since is on its way out."""
+        stake, due = sequencer_stake(sequencer), self.parameters.block_bond
+        for source in (stake, exiting(stake)):
+            part = Amount(min(due, frame.ledger.holds(source)))
+            due = Amount(due - part)
+            frame.ledger.move(Moved(source, block_bond(job), part, Cause.BOND_LOCKED, job))
 
     def _skip(self, frame: Frame, why: Skip) -> None:
         """The round makes no block."""
@@ -616,8 +624,8 @@ class Fernet:
 
     def _punish(self, frame: Frame, leader: Account) -> None:
         stake = sequencer_stake(leader)
-        penalty = frame.ledger.holds(stake) * self.parameters.reveal_penalty_bps // FULL_SHARE
-        frame.ledger.move(Moved(stake, BURNED, Amount(penalty), Cause.REVEAL_MISSING))
+        penalty = frame.ledger.at_risk(stake) * self.parameters.reveal_penalty_bps // FULL_SHARE
+        frame.ledger.forfeit(Moved(stake, BURNED, Amount(penalty), Cause.REVEAL_MISSING))
 
     # --- deadlines ---
 

@@ -55,3 +55,6 @@ OUTSIDER: Final = "outsider"
 
 BEGGAR: Final = "beggar"
 """Has less money than a fee, and no stake."""
+
+NEWCOMER: Final = "newcomer"
+"""Is in no genesis: it comes into being when it is paid."""

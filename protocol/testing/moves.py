@@ -23,6 +23,7 @@ from protocol.events import (
 from protocol.ledger import balance, prover_stake
 from protocol.messages import (
     NO_JOB,
+    AddStake,
     Award,
     BackupBlock,
     Bid,
@@ -30,17 +31,22 @@ from protocol.messages import (
     BlockContent,
     BlockReveal,
     Certificate,
+    Delegate,
     Inclusion,
     Intent,
     LeafHeader,
     LogHeader,
     Operation,
+    Pay,
     ProofEvidence,
     ProofRecord,
     ProposalEvidence,
     SignedBid,
     SlashVote,
+    StakeKind,
     UncleClaim,
+    Undelegate,
+    Unstake,
     Vote,
     VoteEvidence,
     commitment_digest,
@@ -52,7 +58,7 @@ from protocol.messages import (
 from protocol.rules import BackupDuty, CommitDuty, RevealDuty, Stage
 from protocol.signing import digest
 from protocol.testing.board import JobView
-from protocol.testing.cast import BEGGAR, OUTSIDER, PROVERS, SEQUENCERS, actor, draw_lot
+from protocol.testing.cast import BEGGAR, NEWCOMER, OUTSIDER, PROVERS, SEQUENCERS, actor, draw_lot
 from protocol.testing.oracles import must
 from protocol.testing.scenario import GENESIS_ROOT, STAKE_UNIT
 from protocol.testing.world import World
@@ -65,6 +71,7 @@ from protocol.types import (
     Claim,
     Count,
     Digest,
+    Epoch,
     JobId,
     Nonce,
     Root,
@@ -186,7 +193,7 @@ def bid_of(
 
 def name_of(account: Account) -> str:
     """Who of the cast has the account."""
-    return next(name for name in ANYBODY if actor(name).account == account)
+    return next(name for name in (*ANYBODY, NEWCOMER) if actor(name).account == account)
 
 
 @_move(
@@ -716,6 +723,72 @@ def report(world: World, *, who: str, whom: str, how: str, nth: int) -> None:
         world.say(name, evidence)
 
 
+# --- money and stake ---
+
+
+PEOPLE: Final = (*ANYBODY, NEWCOMER, NEWCOMER)
+"""Everybody, and an account that begins with nothing."""
+
+AMOUNTS: Final = (1, 7, 40, 100, 100, 300, 0, 5_000)
+"""Small ones, a card, more than most have, and nothing."""
+
+
+@_move(2, who=ANYBODY, whom=PEOPLE, amount=AMOUNTS)
+def pay(world: World, *, who: str, whom: str, amount: int) -> None:
+    """Free money to somebody, perhaps to oneself."""
+    world.say(who, Pay(actor(whom).account, Amount(amount)))
+
+
+@_move(2, who=PEOPLE, kind=tuple(StakeKind), amount=AMOUNTS, key=("own", "own", "another"))
+def add_stake(world: World, *, who: str, kind: StakeKind, amount: int, key: str) -> None:
+    """Own stake, with the key of one's lots or another one."""
+    name = who if key == "own" else "a stranger"
+    world.say(who, AddStake(kind, Amount(amount), actor(name).vrf_key))
+
+
+@_move(2, who=PEOPLE, kind=tuple(StakeKind), amount=(*AMOUNTS, 2, 3))
+def unstake(world: World, *, who: str, kind: StakeKind, amount: int) -> None:
+    """Own stake on its way out."""
+    world.say(who, Unstake(kind, Amount(amount)))
+
+
+@_move(3, who=PEOPLE, whom=(*SEQUENCERS, *PROVERS), kind=tuple(StakeKind), amount=AMOUNTS)
+def lend(world: World, *, who: str, whom: str, kind: StakeKind, amount: int) -> None:
+    """Stake for somebody else."""
+    world.say(who, Delegate(kind, actor(whom).account, Amount(amount)))
+
+
+@_move(3, who=("the lender", "the lender", OUTSIDER), nth=(0, 1, 2), amount=(1, 7, 40, 0, 100))
+def take_back(world: World, *, who: str, nth: int, amount: int) -> None:
+    """What was lent, by the ``nth`` loan from the last, on its way out."""
+    loans = [one for one in reversed(world.accepted) if isinstance(one.payload, Delegate)]
+    if not loans:
+        return
+    loan = loans[nth % len(loans)]
+    assert isinstance(loan.payload, Delegate)
+    name = name_of(loan.sender) if who == "the lender" else who
+    world.say(name, Undelegate(loan.payload.kind, loan.payload.delegate, Amount(amount)))
+
+
+@_move(2, kind=tuple(StakeKind), amount=(100, 7, 300))
+def settle_in(world: World, *, kind: StakeKind, amount: int) -> None:
+    """The newcomer is given some money and puts a part of it at stake."""
+    fees = 3 * world.scenario.operation_fee
+    world.say(SEQUENCERS[1], Pay(actor(NEWCOMER).account, Amount(amount + fees)))
+    world.step()
+    world.say(NEWCOMER, AddStake(kind, Amount(amount), actor(NEWCOMER).vrf_key))
+
+
+@_move(2, who=(*SEQUENCERS, NEWCOMER), ticks=(0, 5, 9, 17))
+def doze(world: World, *, who: str, ticks: int) -> None:
+    """A validator does not vote for so many ticks, or until it is woken by no ticks at all."""
+    if ticks == 0:
+        world.asleep.clear()
+        return
+    world.asleep.add(who)
+    world.wait(ticks)
+
+
 # --- operations as such ---
 
 
@@ -779,6 +852,7 @@ def _header(proposer: Account, slot: Slot, side: bytes) -> LogHeader:
     parent = BlockHash(digest(b"parent", side))
     return LogHeader(
         slot=slot,
+        epoch=Epoch(0),
         height=Tick(1),
         parent=parent,
         certificate=Certificate(slot, parent, ()),
@@ -786,4 +860,5 @@ def _header(proposer: Account, slot: Slot, side: bytes) -> LogHeader:
         vrf_proof=VrfProof(bytes(80)),
         operations=Digest(bytes(32)),
         state=Digest(bytes(32)),
+        successors=Digest(bytes(32)),
     )

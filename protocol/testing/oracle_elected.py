@@ -133,9 +133,10 @@ class ElectedOracle(Oracle):
     # --- who ---
 
     def on_moved(self, page: Page, moved: Moved) -> None:
-        """Stake that is lost buys no cards."""
-        if moved.source.kind is PocketKind.PROVER_STAKE:
-            self.stakes[moved.source.owner] -= moved.amount
+        """Stake buys cards as long as it stays."""
+        for pocket, amount in ((moved.source, -moved.amount), (moved.target, moved.amount)):
+            if pocket.kind is PocketKind.PROVER_STAKE:
+                self.stakes[pocket.owner] = self.stakes.get(pocket.owner, 0) + amount
 
     def on_intent_registered(self, page: Page, event: IntentRegistered) -> None:
         """The latest intent counts."""

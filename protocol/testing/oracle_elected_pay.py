@@ -26,7 +26,7 @@ from protocol.events import (
 from protocol.ledger import Cause, Moved, Pocket, PocketKind
 from protocol.machine import Machine
 from protocol.messages import Operation, UncleClaim
-from protocol.testing.oracles import Oracle, Page, found, must
+from protocol.testing.oracles import PROVER_RISKS, Oracle, Page, found, must
 from protocol.testing.scenario import Scenario
 from protocol.types import Account, JobId, Tick, TreeIndex
 
@@ -100,7 +100,7 @@ class ElectedPayOracle(Oracle):
     def on_right_missed(self, page: Page, event: RightMissed) -> None:
         """The penalty follows from the stake at the first miss."""
         if event.failed:
-            stake = self.pockets[Pocket(PocketKind.PROVER_STAKE, event.holder)]
+            stake = self._at_risk(event.holder)
             miss = Miss(stake * self.parameters.slash_bps // WHOLE)
             misses = self.books[event.job].misses
             misses.setdefault(event.holder, miss).places.append(event.index)
@@ -164,7 +164,7 @@ class ElectedPayOracle(Oracle):
         self.pockets[moved.source] -= moved.amount
         self.pockets[moved.target] += moved.amount
         if moved.cause is Cause.JOB_FAILED:
-            must(moved.source.kind is PocketKind.PROVER_STAKE, "slashed elsewhere", moved)
+            must(moved.source.kind in PROVER_RISKS, "slashed elsewhere", moved)
             self.lost += moved.amount
         if moved.job is None or moved.job not in self.books:
             return
@@ -325,7 +325,7 @@ class ElectedPayOracle(Oracle):
         """Guilty, and by as much."""
         book = self.books[event.job]
         must(self._verdict(page, book, event.prover) is None, "slashed for nothing", event)
-        stake = self.pockets[Pocket(PocketKind.PROVER_STAKE, event.prover)] + self.lost
+        stake = self._at_risk(event.prover) + self.lost
         penalty = book.misses[event.prover].penalty
         must(self.lost == min(penalty, stake), "another penalty", event, self.lost, penalty)
         self.lost = 0
@@ -336,6 +336,9 @@ class ElectedPayOracle(Oracle):
         book = self.books[event.job]
         must(event.why is self._verdict(page, book, event.prover), "another verdict", event)
         del book.pending[event.prover]
+
+    def _at_risk(self, prover: Account) -> int:
+        return sum(self.pockets[Pocket(kind, prover)] for kind in PROVER_RISKS)
 
     def _verdict(self, page: Page, book: Book, prover: Account) -> Acquittal | None:
         """None is guilty."""

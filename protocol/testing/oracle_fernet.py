@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import cache
+from typing import Final
 
 from protocol import vrf
 from protocol.codec import encode
@@ -21,6 +22,7 @@ from protocol.events import (
     JobProven,
     JobSettled,
     JobVoided,
+    KeyRegistered,
     LeaderElected,
     RoundOpened,
     RoundSkipped,
@@ -70,6 +72,7 @@ class FernetRounds(Oracle):
         self.parameters = scenario.sequencing_parameters
         self.has_awards = issubclass(scenario.proving, Bonded)
         self.keys = {one.account: one.vrf_key for one in scenario.genesis().accounts}
+        self.young: dict[Account, KeyRegistered] = {}
         self.beacons = [framed_hash(b"provnet/beacon-genesis/1", network_id(scenario.genesis()))]
         self.opened: dict[JobId, tuple[Tick, JobHeader]] = {}
         self.live: list[JobId] = []
@@ -102,12 +105,19 @@ class FernetRounds(Oracle):
     def judge(self, page: Page, machine: Machine) -> None:
         """Remember the beacon first: a job's seed is its own block's."""
         self.beacons.append(page.block.moment.beacon)
+        for one in tuple(self.young.values()):
+            if page.tick > one.counts_from * self.scenario.epoch_ticks:
+                self.keys[one.account] = self.young.pop(one.account).vrf_key
         self.head_before, self.has_skipped = self.head, False
         self.has_missed = self.is_backup_due = False
         self.open_now: list[Account] = []
         super().judge(page, machine)
 
     # --- proposal and election ---
+
+    def on_key_registered(self, page: Page, event: KeyRegistered) -> None:
+        """It counts in a later epoch."""
+        self.young[event.account] = event
 
     def on_round_opened(self, page: Page, event: RoundOpened) -> None:
         """The first commitment opens a round for ``proposal_ticks``, under the epoch's seed."""
@@ -142,6 +152,8 @@ class FernetRounds(Oracle):
                     must(header.sequencer == operation.sender, "somebody else's backup")
 
     def _draw(self, sender: Account, seed: bytes, payload: BlockCommitment) -> bytes | None:
+        if sender not in self.keys:
+            return None
         if self.parameters.score.value == "public":
             known = _named(b"provnet/fernet-public-score/1", seed, payload, sender)
             return known if payload.vrf_proof == bytes(80) else None
@@ -323,6 +335,13 @@ class FernetRounds(Oracle):
         must(self.ends is None or tick < self.ends, "a round went on after its end", tick)
 
 
+SEQUENCER_RISKS: Final = (PocketKind.SEQUENCER_STAKE, PocketKind.SEQUENCER_EXIT)
+"""Where a sequencer's stake lies, staying or on its way out."""
+
+LEAVES: Final = (Cause.UNSTAKED, Cause.EXIT_PAID)
+"""How stake goes without a loss."""
+
+
 class FernetMoney(Oracle):
     """Bonds and penalties: who pledged, who lost, who was paid, to the unit."""
 
@@ -331,6 +350,7 @@ class FernetMoney(Oracle):
         self.parameters = scenario.sequencing_parameters
         accounts = scenario.genesis().accounts
         self.free: Counter[bytes] = Counter({one.account: one.sequencer_stake for one in accounts})
+        self.leaving: Counter[bytes] = Counter()
         self.bonds: Counter[JobId] = Counter()
         self.out: dict[JobId, Counter[tuple[Cause, bytes]]] = {}
         self.headers: dict[JobId, JobHeader] = {}
@@ -371,11 +391,13 @@ class FernetMoney(Oracle):
         for pocket, amount in ((moved.source, -moved.amount), (moved.target, moved.amount)):
             if pocket.kind is PocketKind.SEQUENCER_STAKE:
                 self.free[pocket.owner] += amount
+            elif pocket.kind is PocketKind.SEQUENCER_EXIT:
+                self.leaving[pocket.owner] += amount
             elif pocket.kind is PocketKind.BLOCK_BOND:
                 self.bonds[JobId(pocket.owner)] += amount
         if moved.source.kind is PocketKind.BLOCK_BOND:
             self._leave(moved)
-        elif moved.source.kind is PocketKind.SEQUENCER_STAKE:
+        elif moved.source.kind in SEQUENCER_RISKS and moved.cause not in LEAVES:
             self._pledge(moved)
 
     def _check_share(self, moved: Moved) -> None:
@@ -392,7 +414,9 @@ class FernetMoney(Oracle):
         job = found(moved.job, "a bond for no job", moved)
         must(moved.target == Pocket(PocketKind.BLOCK_BOND, job), "not into the bond", moved)
         must(moved.source.owner == self.headers[job].sequencer, "somebody else's stake", moved)
-        must(self.bonds[job] == self.parameters.block_bond, "not the bond", moved)
+        due, left = self.parameters.block_bond, self.free[moved.source.owner]
+        is_short = left == 0 and moved.source.kind is PocketKind.SEQUENCER_STAKE
+        must(self.bonds[job] == due or (is_short and self.bonds[job] < due), "not the bond", moved)
 
     def _leave(self, moved: Moved) -> None:
         bond = JobId(moved.source.owner)
@@ -412,7 +436,7 @@ class FernetMoney(Oracle):
         if event.why is Skip.NOT_REVEALED:
             leader = found(event.leader, "a missing reveal of nobody", event)
             burned = self.burned.pop(leader, 0)
-            held = self.free[leader] + burned
+            held = self.free[leader] + self.leaving[leader] + burned
             due = held * self.parameters.reveal_penalty_bps // 10_000
             must(burned == due, "not the penalty that is due", event, burned, due)
 

@@ -395,6 +395,11 @@ class OperationOracle(Oracle):
         must(next(self._outcomes, None) is None, "an operation without an outcome", page.tick)
 
 
+LOG_RISKS: Final = (PocketKind.LOG_STAKE, PocketKind.LOG_EXIT)
+PROVER_RISKS: Final = (PocketKind.PROVER_STAKE, PocketKind.PROVER_EXIT)
+"""What a penalty takes from: what stays, and what is on its way out."""
+
+
 class PenaltyOracle(Oracle):
     """Stake is lost for a fault only, once for each, and by the share that was agreed."""
 
@@ -412,13 +417,19 @@ class PenaltyOracle(Oracle):
 
     def on_moved(self, page: Page, moved: Moved) -> None:
         """Stake goes to the burn."""
-        if moved.source.kind is PocketKind.PROVER_STAKE:
-            self.prover_stakes[moved.source.owner] -= moved.amount
+        for pocket, amount in ((moved.source, -moved.amount), (moved.target, moved.amount)):
+            if pocket.kind in PROVER_RISKS:
+                self.prover_stakes[pocket.owner] += amount
+            if pocket.kind in LOG_RISKS:
+                self.stakes[pocket.owner] += amount
+        if moved.cause in (Cause.UNSTAKED, Cause.EXIT_PAID):
+            return
+        if moved.source.kind in PROVER_RISKS:
             if moved.cause is Cause.INVALID_PROOF:
                 self.forfeited += moved.amount
             else:
                 must(moved.cause is Cause.JOB_FAILED, "stake was lost for no fault", moved)
-        if moved.source.kind is PocketKind.LOG_STAKE:
+        if moved.source.kind in LOG_RISKS:
             must(moved.cause is Cause.EQUIVOCATION, "stake was lost for no fault", moved)
             self.lost += moved.amount
 
@@ -426,10 +437,10 @@ class PenaltyOracle(Oracle):
         """One penalty a fault."""
         fault = (event.offender, event.slot)
         must(fault not in self.faults, "punished twice for one fault", event)
-        due = self.stakes[event.offender] * self.scenario.penalty // 10_000
+        stake = self.stakes[event.offender] + self.lost
+        due = stake * self.scenario.penalty // 10_000
         must(self.lost == due, "not the penalty that is due", event, self.lost, due)
         self.faults.add(fault)
-        self.stakes[event.offender] -= due
         self.lost = 0
 
     def on_invalid_proof_punished(self, page: Page, event: InvalidProofPunished) -> None:

@@ -205,6 +205,7 @@ class Scenario:
                 genesis_time_ms=Milliseconds(0),
                 slot_ms=Milliseconds(1_000),
                 epoch_ticks=Tick(self.epoch_ticks),
+                exit_delay_ticks=Tick(5 * self.epoch_ticks),
                 operation_fee=Amount(self.operation_fee),
                 equivocation_penalty=BasisPoints(self.penalty),
                 invalid_proof_penalty=BasisPoints(self.penalty),

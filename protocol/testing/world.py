@@ -40,6 +40,8 @@ from protocol.testing.oracle_bonded import BondedOracle
 from protocol.testing.oracle_elected import ElectedOracle
 from protocol.testing.oracle_elected_pay import ElectedPayOracle
 from protocol.testing.oracle_fernet import FernetMoney, FernetRounds
+from protocol.testing.oracle_sets import SetsOracle
+from protocol.testing.oracle_staking import StakingOracle
 from protocol.testing.oracles import GENERAL, Oracle, Page, must
 from protocol.testing.scenario import Scenario
 from protocol.types import (
@@ -70,7 +72,7 @@ def oracles_for(scenario: Scenario) -> tuple[type[Oracle], ...]:
     fernet = (FernetRounds, FernetMoney) if issubclass(scenario.sequencing, Fernet) else ()
     elected = (ElectedOracle, ElectedPayOracle) if issubclass(scenario.proving, Elected) else ()
     bonded = (BondedOracle,) if issubclass(scenario.proving, Bonded) else ()
-    return (*GENERAL, *fernet, *elected, *bonded)
+    return (*GENERAL, StakingOracle, SetsOracle, *fernet, *elected, *bonded)
 
 
 class World:
@@ -84,6 +86,7 @@ class World:
     :ivar accepted: operations that took effect, in order.
     :ivar secrets: content and salt of each commitment by its digest.
     :ivar last_duty: the commitment that was called for last.
+    :ivar asleep: validators that do not vote.
     :ivar settled: height up to which the log is final for its proposers.
     :ivar is_sound: no judge found fault so far; a story that broke a property is over.
     :ivar marks: what was reached: kinds accepted, reasons of refusal, events, causes of moves.
@@ -107,6 +110,7 @@ class World:
         self.last_duty: CommitDuty | None = None
         self._beacon = genesis_beacon(self.machine.network)
         self._nonce = 0
+        self.asleep: set[str] = set()
         self.is_sound = True
 
     @property
@@ -168,9 +172,15 @@ class World:
         self.settled = Tick(max(self.settled, tick - max(lag, 1)))
         output = digest(b"story", proposer.account, slot.to_bytes(8, "big"))
         self._beacon = advance(self._beacon, slot, VrfOutput(output * 2))
-        moment = Moment(tick, slot, self._beacon, self.settled, proposer.account)
+        moment = Moment(tick, slot, self._beacon, self.settled, proposer.account, self._voters())
         operations, self.waiting = tuple(self.waiting), []
         return FinalBlock(moment, operations)
+
+    def _voters(self) -> tuple[Account, ...]:
+        """Who voted for the block before: everybody who may and is not asleep."""
+        members = self.machine.sets.validators.members
+        asleep = [actor(name).account for name in self.asleep]
+        return tuple(one.account for one in members if one.account not in asleep)
 
     # --- judging ---
 
@@ -258,5 +268,6 @@ def _state(machine: Machine) -> object:
     """Everything but the operations seen."""
     rules = (machine.sequencing.snapshot(), machine.proving.snapshot())
     settled = (machine.settled_head, machine.settled_root)
-    seeds = (machine.beacon, machine.epoch_seed, machine.vrf_keys)
-    return (machine.tick, machine.ledger.pockets(), machine.jobs, settled, seeds, rules)
+    seeds = (machine.beacon, machine.epoch_seed)
+    stakes = (machine.staking.snapshot(), machine.sets.snapshot())
+    return (machine.tick, machine.ledger.pockets(), machine.jobs, settled, seeds, stakes, rules)

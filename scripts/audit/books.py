@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 
 from protocol.beacon import genesis_beacon
 from protocol.errors import Refused
-from protocol.machine import EVIDENCE_EPOCHS, FinalBlock, equivocation
+from protocol.machine import FinalBlock, equivocation
 from protocol.messages import (
     BackupBlock,
     BlockCommitment,
@@ -32,7 +32,7 @@ from protocol.messages import (
     operation_hash,
     operation_is_signed,
 )
-from protocol.params import Genesis, network_id
+from protocol.params import EVIDENCE_EPOCHS, Genesis, network_id
 from protocol.rules import Moment
 from protocol.types import Account, Beacon, JobId, OperationHash, Root, Slot, TreeIndex
 from scripts.audit.bonded import BondedReading

@@ -24,6 +24,7 @@ from protocol.messages import Award
 from protocol.ordering.validators import Identity
 from protocol.params import (
     BACKENDS,
+    EXIT_EPOCHS_MIN,
     MODELLED,
     Genesis,
     GenesisAccount,
@@ -66,6 +67,9 @@ AWARD_TICKS: Final = 14
 """Reveal window where a block is promised to a prover: to reveal, to bid, to listen and to award,
 each with the lag of finality.
 """
+
+EPOCH_TICKS: Final = 128
+"""Length of an epoch."""
 
 WINDOW_SLACK_TICKS: Final = 6
 """Ticks for gossip, checks and ordering in every window."""
@@ -268,7 +272,8 @@ def network_defaults(backend: str, slot_ms: int) -> NetworkParameters:
         backend=backend,
         genesis_time_ms=Milliseconds(0),
         slot_ms=Milliseconds(slot_ms),
-        epoch_ticks=Tick(128),
+        epoch_ticks=Tick(EPOCH_TICKS),
+        exit_delay_ticks=Tick(EXIT_EPOCHS_MIN * EPOCH_TICKS),
         operation_fee=Amount(100),
         equivocation_penalty=BasisPoints(10_000),
         invalid_proof_penalty=BasisPoints(10_000),

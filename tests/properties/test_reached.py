@@ -28,6 +28,7 @@ HOUSE = Path(protocol.__file__).parent
 JUDGED = (
     HOUSE / "machine.py",
     HOUSE / "bids.py",
+    HOUSE / "staking.py",
     *HOUSE.glob("sequencing/*.py"),
     *HOUSE.glob("proving/*.py"),
 )

@@ -29,7 +29,7 @@ from tests.protocol.streamlet_network import (
 class Bench:
     """Validators numbered from 0, of whom none follows any rule but those of the test."""
 
-    def __init__(self, stakes: tuple[int, ...] = (1, 1, 1, 1), epoch_ticks: int = 10) -> None:
+    def __init__(self, stakes: tuple[int, ...] = (1, 1, 1, 1), epoch_ticks: int = 1_000) -> None:
         self.settings = settings(epoch_ticks)
         self.identities = [identity(number) for number in range(len(stakes))]
         self.validators = validators(self.identities, list(stakes))
@@ -42,7 +42,9 @@ class Bench:
 
     def block(self, parent: Anchor, slot: int, by: int = 0, label: object = "") -> LogBlock:
         who = self.identities[by]
-        return compose(who, draft_on(who, parent, slot, self.settings), label)
+        return compose(
+            who, draft_on(who, parent, slot, self.settings, successors=self.validators), label
+        )
 
     def votes(self, block: LogBlock, *voters: int):
         return [vote_for(self.identities[number], block.header) for number in voters]
@@ -57,6 +59,8 @@ class Bench:
 
     def anchor(self, parent: Anchor, block: LogBlock) -> Anchor:
         """The block as a parent, once certified."""
+        if parent.link.height and parent.link.height % self.settings.epoch_ticks == 0:
+            parent = Anchor(parent.link.rooted, parent.certificate)
         watcher = Streamlet(self.settings, self.validators, anchor=parent)
         watcher.on_certified(self.certified(block), at(block.header.slot, 999))
         return watcher.tip
@@ -86,6 +90,17 @@ class Bench:
         for certified in self.blocks(*slots):
             outputs = engine.on_certified(certified, at(certified.block.header.slot, 999))
         return outputs
+
+    def take(
+        self, engine: Streamlet, certified: CertifiedBlock, now: int
+    ) -> tuple[Streamlet, tuple[Output, ...]]:
+        """Give a block to an engine, and across a border to the next one, too."""
+        outputs = engine.on_certified(certified, now)
+        if engine.is_over:
+            engine = engine.next(self.validators)
+            if certified.block.header.epoch == engine.epoch:
+                outputs += engine.on_certified(certified, now)
+        return engine, outputs
 
     def altered(self, block: LogBlock, by: int = 0, **fields: object) -> LogBlock:
         """The block with other header fields, signed again."""

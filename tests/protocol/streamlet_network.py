@@ -17,7 +17,7 @@ import pytest
 
 from protocol import signing, vrf
 from protocol.beacon import log_alpha
-from protocol.errors import Refused
+from protocol.errors import Reason, Refused
 from protocol.messages import (
     CertifiedBlock,
     LogBlock,
@@ -68,6 +68,7 @@ def validators(identities: list[Identity], stakes: list[int]) -> Validators:
     return Validators(
         Validator(one.account, stake, vrf.public_key(one.vrf_seed))
         for one, stake in zip(identities, stakes, strict=True)
+        if stake
     )
 
 
@@ -115,9 +116,18 @@ def compose(who: Identity, draft: Draft, label: object = "") -> LogBlock:
     return LogBlock(sign_header(who.signing_seed, NETWORK, header), ())
 
 
-def draft_on(who: Identity, parent: Anchor, slot: int, config: Settings) -> Draft:
+def draft_on(
+    who: Identity,
+    parent: Anchor,
+    slot: int,
+    config: Settings,
+    *,
+    successors: Validators,
+    epoch: int | None = None,
+) -> Draft:
     """A draft on any parent, as somebody makes it who follows no rule but the form."""
     link = parent.link
+    epoch = config.epoch_after(link.height) if epoch is None else epoch
     proof, _ = vrf.prove(who.vrf_seed, log_alpha(link.seed_of_child(config), Slot(slot)))
     return Draft(
         slot=Slot(slot),
@@ -127,6 +137,8 @@ def draft_on(who: Identity, parent: Anchor, slot: int, config: Settings) -> Draf
         proposer=who.account,
         vrf_proof=proof,
         settled=link.settles,
+        epoch=epoch,
+        successors=successors.digest,
     )
 
 
@@ -161,8 +173,9 @@ class Node:
 
     def _engine(self) -> Streamlet:
         signed = SignedSlots(Slot(self.disk.proposal), Slot(self.disk.vote))
+        first, second = self.network.sets[:2]
         return Streamlet(
-            self.network.settings, self.network.validators, self.identity, signed=signed
+            self.network.settings, first, self.identity, signed=signed, successors=second
         )
 
     def start(self) -> None:
@@ -170,8 +183,8 @@ class Node:
         self.is_up = True
         self.engine = self._engine()
         self.finalised = []
-        for certified in tuple(self.disk.certified.values()):
-            self.handle(self.engine.on_certified(certified, self.network.now))
+        for certified in self.answer(0):
+            self.receive(certified)
         self.tick()
 
     def stop(self) -> None:
@@ -185,10 +198,20 @@ class Node:
             elif isinstance(message, SignedVote):
                 self.handle(self.engine.on_vote(message, now))
             else:
-                self.handle(self.engine.on_certified(message, now))
+                self.certify(message)
         except Refused as refusal:
+            if refusal.reason is Reason.LATER_EPOCH:
+                self.network.ask(self)
             self.network.refusals.append((self.number, refusal))
         self.tick()
+
+    def certify(self, certified: CertifiedBlock) -> None:
+        """As a replica does: the first block of an epoch goes to the engine that it ends, too."""
+        header, engine = certified.block.header, self.engine
+        if header.height > engine.final_height:
+            self.handle(engine.on_certified(certified, self.network.now))
+            if self.engine is not engine and header.epoch == self.engine.epoch:
+                self.certify(certified)
 
     def tick(self) -> None:
         self.handle(self.engine.on_time(self.network.now))
@@ -216,6 +239,8 @@ class Node:
                     self.network.ask(self)
                 self.called = output.slot
                 self.vote(output.slot)
+        if self.engine.is_over:
+            self.engine = self.engine.next(self.network.sets[self.engine.epoch + 2])
 
     def propose(self, slot: Slot) -> None:
         draft = self.engine.draft(slot)
@@ -236,9 +261,13 @@ class Node:
         self.network.broadcast(self, vote)
 
     def answer(self, above: int) -> list[CertifiedBlock]:
-        """Certified blocks above a height, parents first."""
+        """Certified blocks above a height, parents first; siblings in the order of their names."""
         found = [one for one in self.disk.certified.values() if one.block.header.height > above]
-        return sorted(found, key=lambda one: (one.block.header.height, one.block.header.slot))
+
+        def place(one: CertifiedBlock) -> tuple[int, BlockHash]:
+            return one.block.header.height, block_hash(one.block.header)
+
+        return sorted(found, key=place)
 
 
 class Twister(Node):
@@ -263,7 +292,15 @@ class Twister(Node):
         for number in range(random_.randint(0, 3)):
             parent = random_.choice(parents)
             if parent.link.slot < slot:
-                draft = draft_on(self.identity, parent, slot, self.network.settings)
+                epoch = max(0, self.engine.epoch - random_.choice((0, 0, 1, -1)))
+                draft = draft_on(
+                    self.identity,
+                    parent,
+                    slot,
+                    self.network.settings,
+                    successors=self.network.sets[epoch + 1],
+                    epoch=epoch,
+                )
                 block = compose(self.identity, draft, (self.number, slot, number))
                 self.network.tell_some(self, block)
                 self.network.tell_some(self, vote_for(self.identity, block.header))
@@ -301,11 +338,17 @@ class Network:
         faults: Faults | None = None,
         epoch_ticks: int = 10,
         observe: Callable[[Node, Output | Message], None] = lambda node, output: None,
+        changes: list[list[int]] | None = None,
     ) -> None:
+        """:param changes: stakes in each epoch after the first, 0 for who is not in the set."""
         self.random = random.Random(seed)
         self.settings = settings(epoch_ticks)
         self.identities = [identity(number) for number in range(len(stakes))]
         self.validators = validators(self.identities, stakes)
+        later = [validators(self.identities, row) for row in changes or ()]
+        self.sets = [self.validators, *later, *[(*later, self.validators)[-1]] * 60]
+        if not later:
+            self.sets = [self.validators] * 60
         self.faults = Faults() if faults is None else faults
         self.observe = observe
         self.now = 0

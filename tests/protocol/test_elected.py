@@ -708,7 +708,7 @@ def settle_with(world, job, dead, *, lag, is_lazy):
                 ):
                     operations.append(unsigned_record(job, index, name, tick))
         beacon = Beacon(digest(b"next", beacon))
-        moment = Moment(tick, Slot(2 * tick), beacon, Tick(settled), actor("s0").account)
+        moment = Moment(tick, Slot(2 * tick), beacon, Tick(settled), actor("s0").account, ())
         for event in machine.apply(FinalBlock(moment, tuple(operations))).events:
             board.observe(tick, event)
         end = tick

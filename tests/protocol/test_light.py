@@ -40,6 +40,7 @@ from protocol.messages import (
 )
 from protocol.ordering.chain import Link, genesis as genesis_anchor
 from protocol.ordering.settings import Settings
+from protocol.ordering.validators import Validator, Validators
 from protocol.params import network_id
 from protocol.testing import Scenario, actor
 from protocol.testing.cast import SEQUENCERS, Actor, draw_lot
@@ -51,12 +52,14 @@ from protocol.types import (
     BodyHash,
     Count,
     Digest,
+    Epoch,
     JobId,
     NetworkId,
     Nonce,
     Root,
     Round,
     Slot,
+    Stake,
     Tick,
     TransferDigest,
 )
@@ -209,18 +212,36 @@ def certificate(header: LogHeader, slot: int | None = None, voters: Any = VOTERS
     return Certificate(at, name, signatures)
 
 
-class Chain:
-    """A log in the making."""
+GENESIS_SET = tuple(Validator(one.account, Stake(5), one.vrf_key) for one in VOTERS)
+OTHERS = tuple(sorted((actor(name) for name in ("p0", "p1")), key=lambda one: one.account))
+OTHER_SET = tuple(Validator(one.account, Stake(7), one.vrf_key) for one in OTHERS)
 
-    def __init__(self) -> None:
+
+class Chain:
+    """A log in the making; from epoch ``changes`` on the others order it."""
+
+    def __init__(self, changes: int = 99) -> None:
         self.link: Link = genesis_anchor(SETTINGS).link
         self.blocks: list[CertifiedBlock] = []
+        self.epoch, self.changes = 0, changes
+
+    def voters(self, epoch: int) -> tuple[Actor, ...]:
+        return OTHERS if epoch >= self.changes else VOTERS
+
+    def successors(self) -> Digest:
+        return Validators(OTHER_SET if self.epoch + 1 >= self.changes else GENESIS_SET).digest
+
+    def begin_epoch(self) -> None:
+        """The next block is of the next epoch, if the last one is of the last height of this."""
+        if self.link.height == (self.epoch + 1) * SETTINGS.epoch_ticks:
+            self.epoch, self.link = self.epoch + 1, self.link.rooted
 
     def header(self, slot: int, proposer: Actor = VOTERS[0], **fields: Any) -> LogHeader:
         alpha = log_alpha(self.link.seed_of_child(SETTINGS), Slot(slot))
         proof, _ = draw_lot(proposer.name, alpha)
         header = LogHeader(
             slot=Slot(slot),
+            epoch=Epoch(self.epoch),
             height=Tick(self.link.height + 1),
             parent=self.link.block,
             certificate=self.blocks[-1].certificate if self.blocks else None,
@@ -228,16 +249,20 @@ class Chain:
             vrf_proof=proof,
             operations=operations_digest(()),
             state=Digest(bytes(32)),
+            successors=self.successors(),
         )
         return replace(header, **fields)
 
     def grow(self, *slots: int) -> Chain:
         for slot in slots:
-            header = self.header(slot)
-            signed = sign_header(VOTERS[0].seed, LOG_NETWORK, header)
-            self.blocks.append(CertifiedBlock(LogBlock(signed, ()), certificate(header)))
+            self.begin_epoch()
+            voters = self.voters(self.epoch)
+            header = self.header(slot, voters[0])
+            signed = sign_header(voters[0].seed, LOG_NETWORK, header)
+            shown = certificate(header, voters=voters)
+            self.blocks.append(CertifiedBlock(LogBlock(signed, ()), shown))
             alpha = log_alpha(self.link.seed_of_child(SETTINGS), Slot(slot))
-            output = vrf.verify(VOTERS[0].vrf_key, alpha, header.vrf_proof)
+            output = vrf.verify(voters[0].vrf_key, alpha, header.vrf_proof)
             assert output is not None
             self.link = self.link.child(block_hash(header), Slot(slot), output, SETTINGS)
         return self
@@ -273,6 +298,46 @@ def test_a_long_log_crosses_epochs() -> None:
     assert len({one.moment.beacon for one in blocks}) == len(blocks)
     assert blocks[5].moment.settled == 4
     assert blocks[5].moment.proposer == VOTERS[0].account
+
+
+@pytest.mark.parametrize("gap", [1, 7])
+def test_a_log_is_followed_to_other_validators(gap: int) -> None:
+    """The first block of theirs shows that the last one of the old ones is final."""
+    ticks = 2 * SETTINGS.epoch_ticks
+    chain = Chain(changes=2).grow(*range(1, ticks + 1))
+    assert len(check_log(GENESIS, chain.blocks)) == ticks - 1
+    chain.grow(ticks + gap)
+    assert len(check_log(GENESIS, chain.blocks, [GENESIS_SET, OTHER_SET])) == ticks
+    chain.grow(ticks + gap + 1, ticks + gap + 2)
+    blocks = check_log(GENESIS, chain.blocks, [OTHER_SET])
+    assert len(blocks) == ticks + 2
+    assert blocks[ticks].moment.settled == ticks
+    assert blocks[ticks].moment.proposer == OTHERS[0].account
+    assert blocks[ticks].moment.voters == tuple(one.account for one in VOTERS)
+    for sets in ([], [GENESIS_SET], [OTHER_SET[:1]], [()], [(*OTHER_SET, OTHER_SET[0])]):
+        with pytest.raises(Refused) as caught:
+            check_log(GENESIS, chain.blocks, sets)
+        assert caught.value.reason is Reason.UNKNOWN_SET
+
+
+def test_epochs_change_at_their_border_and_nowhere_else() -> None:
+    ticks = SETTINGS.epoch_ticks
+    chain = Chain().grow(1)
+    header = replace(chain.header(2), epoch=Epoch(1))
+    assert log_refusal(chain.with_block(header)) is Reason.LATER_EPOCH
+    header = replace(chain.header(2), successors=Digest(bytes(32)))
+    assert log_refusal(chain.with_block(header)) is Reason.WRONG_SUCCESSORS
+    chain = Chain().grow(*range(1, ticks + 1))
+    above = chain.header(ticks + 1)
+    assert len(check_log(GENESIS, chain.with_block(above))) == ticks
+    who = actor("outsider")
+    operation = Operation(who.account, Nonce(1), Tick(3), Intent(Count(1), Tick(3)))
+    signed = sign_operation(who.seed, LOG_NETWORK, operation)
+    full = replace(above, operations=operations_digest((signed,)))
+    assert log_refusal(chain.with_block(full, signed)) is Reason.BEYOND_BORDER
+    chain.grow(ticks + 1)
+    late = replace(chain.header(ticks + 2), epoch=Epoch(0))
+    assert log_refusal(chain.with_block(late)) is Reason.PAST_EPOCH
 
 
 def log_refusal(blocks: list[CertifiedBlock]) -> Reason:

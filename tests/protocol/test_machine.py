@@ -10,7 +10,7 @@ from protocol.beacon import genesis_beacon
 from protocol.errors import Reason, Refused
 from protocol.events import EquivocationPunished, OperationAccepted, OperationRefused
 from protocol.ledger import BURNED, VAULT, Cause, Moved, balance, log_stake
-from protocol.machine import EVIDENCE_EPOCHS, FinalBlock, Saved
+from protocol.machine import FinalBlock, Saved
 from protocol.messages import (
     Award,
     Bid,
@@ -25,6 +25,7 @@ from protocol.messages import (
     sign_header,
     sign_vote,
 )
+from protocol.params import EVIDENCE_EPOCHS
 from protocol.snapshot import plain_bytes
 from protocol.testing import Scenario, World, actor
 from protocol.testing.cast import BEGGAR, OUTSIDER

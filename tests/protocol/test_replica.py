@@ -105,6 +105,7 @@ def genesis(validators: int, **limits: Any) -> Genesis:
         genesis_time_ms=Milliseconds(0),
         slot_ms=Milliseconds(SLOT_MS),
         epoch_ticks=Tick(16),
+        exit_delay_ticks=Tick(80),
         operation_fee=Amount(10),
         equivocation_penalty=BasisPoints(5_000),
         invalid_proof_penalty=BasisPoints(10_000),

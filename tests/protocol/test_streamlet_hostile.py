@@ -139,13 +139,14 @@ def test_a_proposal_with_anothers_lot(bench, engine):
 
 
 def test_a_lot_drawn_with_the_seed_of_another_epoch():
-    bench = Bench(epoch_ticks=1)
-    chain = bench.chain(1, 2, 4, 6, 8)
+    bench = Bench(epoch_ticks=2)
+    chain = bench.chain(1, 2, 3, 4, 5, 6, 8)
     engine = bench.engine(3)
-    bench.feed(engine, 1, 2, 4, 6, 8)
-    fresh, stale = (bench.block(parent, 9).header.vrf_proof for parent in (chain[4], chain[3]))
+    for certified in bench.blocks(1, 2, 3, 4, 5, 6, 8):
+        engine, _ = bench.take(engine, certified, at(8, 999))
+    fresh, stale = (bench.block(parent, 9).header.vrf_proof for parent in (chain[6], chain[4]))
     assert fresh != stale
-    block = bench.altered(bench.block(chain[4], 9), vrf_proof=stale)
+    block = bench.altered(bench.block(chain[6], 9), vrf_proof=stale)
     assert refusal(engine, engine.on_block, block, at(9)) is Reason.BAD_VRF_PROOF
 
 

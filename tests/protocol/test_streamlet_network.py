@@ -51,6 +51,17 @@ def hostile_below_a_third(stakes: list[int], draw: random.Random) -> tuple[int, 
     return tuple(chosen)
 
 
+def changing(stakes: list[int], hostile: tuple[int, ...], draw: random.Random) -> list[list[int]]:
+    """Other stakes in each epoch; validators leave and come back, at least three stay."""
+    rows: list[list[int]] = []
+    while len(rows) < 20:
+        row = [draw.choice((0, one, one, 1, 3)) for one in stakes]
+        is_safe = 3 * sum(row[one] for one in hostile) < sum(row)
+        if is_safe and sum(map(bool, row)) >= 3:
+            rows.append(row)
+    return rows
+
+
 def storm(network: Network, draw: random.Random) -> None:
     """Partitions and crashes at random moments, and restarts right after having signed."""
     end = STORM_SLOTS * SLOT_MS
@@ -91,6 +102,7 @@ def run(seed: int, *, beyond: bool = False) -> tuple[Network, Oracle, int]:
     if beyond:
         hostile = tuple(draw.sample(range(len(stakes)), len(stakes) // 2))
     faults = Faults((5, draw.choice((60, 300, 1200))), draw.choice((0, 0.1, 0.3)), 0.1)
+    changes = changing(stakes, hostile, draw) if draw.random() < 0.8 and not beyond else None
     oracle = Oracle()
     network = Network(
         stakes,
@@ -99,6 +111,7 @@ def run(seed: int, *, beyond: bool = False) -> tuple[Network, Oracle, int]:
         faults=faults,
         epoch_ticks=draw.choice((2, 3, 10)),
         observe=oracle.observe,
+        changes=changes,
     )
     network.start()
     storm(network, draw)
@@ -119,7 +132,9 @@ def test_below_a_third_final_prefixes_agree_and_the_log_goes_on_after_the_storm(
 
 def test_the_storms_are_storms():
     """The generator makes what the promises speak of."""
-    seen = dict.fromkeys(("skips", "forks", "Equivocation", "Missing", "stalls"), 0)
+    seen = dict.fromkeys(
+        ("skips", "forks", "Equivocation", "Missing", "stalls", "borders", "dropped", "joined"), 0
+    )
     for seed in range(SEEDS):
         network, oracle, before = run(seed)
         slots = [one.link.slot for one in network.honest[0].finalised]
@@ -133,6 +148,18 @@ def test_the_storms_are_storms():
             for _, output in oracle.told
             if type(output).__name__ == "Notarised"
         }
+        late = [one.engine.epoch for one in network.honest]
+        seen["borders"] += min(late) > 1
+        seen["joined"] += any(
+            network.sets[epoch].get(one.block.header.proposer) is None
+            for one in network.honest[0].finalised
+            for epoch in range(one.block.header.epoch)
+        )
+        seen["dropped"] += any(
+            (output.block.header.epoch + 1) * network.settings.epoch_ticks < output.link.height
+            for _, output in oracle.told
+            if type(output).__name__ == "Notarised"
+        )
         seen["forks"] += len(notarised) > len({height for height, _ in notarised})
     assert all(seen.values()), seen
 
@@ -196,10 +223,17 @@ def test_the_final_chain_does_not_depend_on_the_order_of_messages(seed):
 
 
 def test_all_validators_up_and_timely_finalise_a_block_a_slot():
-    network = Network([1, 2, 3, 4, 5], faults=Faults((10, 90)))
+    network = Network([1, 2, 3, 4, 5], faults=Faults((10, 90)), epoch_ticks=1_000)
     network.start()
     network.run_until(40 * SLOT_MS)
     assert [node.engine.final_height for node in network.nodes] == [38] * 5
+
+
+def test_a_border_costs_a_slot():
+    network = Network([1, 2, 3, 4, 5], faults=Faults((10, 90)))
+    network.start()
+    network.run_until(40 * SLOT_MS)
+    assert [node.engine.final_height for node in network.nodes] == [38 - 3] * 5
 
 
 def test_a_third_that_is_down_stops_the_log_and_less_does_not():

@@ -785,11 +785,14 @@ def test_an_engine_goes_on_from_a_final_block_as_if_it_had_seen_all(bench):
     slots = (1, 2, 3, 5, 6, 7, 8, 10, 11, 12)
     whole, blocks = bench.engine(ME), bench.blocks(*slots)
     for certified in blocks[:6]:
-        whole.on_certified(certified, at(20))
+        whole, _ = bench.take(whole, certified, at(20))
     part = Streamlet(bench.settings, bench.validators, bench.identities[ME], anchor=whole.anchor)
     assert part.final_height == whole.final_height == 5
-    outputs = [part.on_certified(one, at(20)) for one in blocks[5:]]
-    assert outputs[1:] == [whole.on_certified(one, at(20)) for one in blocks[6:]]
+    part, _ = bench.take(part, blocks[5], at(20))
+    for certified in blocks[6:]:
+        part, outputs = bench.take(part, certified, at(20))
+        whole, expected = bench.take(whole, certified, at(20))
+        assert outputs == expected
     assert part.anchor == whole.anchor
     assert part.draft(20) == whole.draft(20)
 

@@ -17,6 +17,7 @@ import json
 import types
 import typing
 from collections.abc import Callable
+from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Union, get_args, get_origin
@@ -46,6 +47,8 @@ def example(hint: Any, place: str) -> Any:
     """The value of type ``hint`` for a place."""
     if hint is bool:
         return filler(place)[0] % 2 == 1
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return tuple(hint)[filler(place)[0] % len(hint)]
     if hint in BOUNDS:
         return int.from_bytes(filler(place)[:8], "little") % (BOUNDS[hint] + 1)
     if hint in LENGTHS:
@@ -118,6 +121,8 @@ def legible(value: Any) -> Any:
     """The value as JSON: fields by name, bytes in hexadecimal."""
     if isinstance(value, bytes):
         return value.hex()
+    if isinstance(value, Enum):
+        return value.name
     if isinstance(value, tuple):
         return [legible(one) for one in value]
     if dataclasses.is_dataclass(value):
