@@ -3,8 +3,8 @@
 Rules. The node's final log is checked as a light client checks it and applied to a fresh machine.
 For every job that was settled, in order, the header, the recorded provers and the root's proof
 become one file; the certified log blocks become one file, with the block above the last final one
-that shows it to be final. What is there already is replaced, whole or not at all; doing it again
-gives the same bytes.
+that shows it to be final; the sets of validators that the log brought about become one. What is
+there already is replaced, whole or not at all; doing it again gives the same bytes.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Final, TypeAlias
 
 from p2p.store import Store, StoreError
 from p2p.sync import certified_from
 from protocol import tree
 from protocol.errors import Refused
-from protocol.events import JobOpened, JobSettled, OperationAccepted, ProofRecorded
+from protocol.events import JobOpened, JobSettled, OperationAccepted, ProofRecorded, SetChanged
+from protocol.happenings import BlockFinal
 from protocol.light import BlockProof, check_log
 from protocol.machine import FinalBlock, Machine
 from protocol.messages import (
@@ -34,20 +35,27 @@ from protocol.messages import (
     job_id,
     operation_hash,
 )
+from protocol.ordering.validators import Validator
 from protocol.params import network_id
-from protocol.types import LENGTHS, Account, BodyHash, Claim, JobId, Tick, TreeIndex
+from protocol.replica import Replica
+from protocol.types import LENGTHS, Account, BodyHash, Claim, JobId, Milliseconds, Tick, TreeIndex
 from prover.backend import BackendMissing
 from scripts.configuration import ConfigurationError
 from scripts.folder import (
     BLOCKS,
     LOG,
+    SETS,
     RunUnreadable,
     backend_of,
     block_name,
     load_genesis,
     log_bytes,
+    sets_bytes,
 )
 from scripts.rules import machine_of
+
+Members: TypeAlias = tuple[Validator, ...]
+"""A set of validators."""
 
 STORE: Final = "store.sqlite"
 """Name of a node's store in its folder."""
@@ -108,7 +116,8 @@ def _export(run: Path, node_folder: Path) -> ExportReport:
         raise ExportFailed(f"{path} is missing: this is not the folder of a node that ran")
     with Store(path, network_id(genesis)) as store:
         certified = provable_log(store)
-        final = check_log(genesis, certified)
+        sets = sets_of(machine_of(genesis, root, run), certified)
+        final = check_log(genesis, certified, sets)
         if len(final) < store.final_height():
             raise ExportFailed(f"{path} does not show that height {len(final) + 1} is final")
         history = _History(machine_of(genesis, root, run))
@@ -116,6 +125,7 @@ def _export(run: Path, node_folder: Path) -> ExportReport:
             history.apply(block)
         blocks = [_block(store, job, history.jobs[job]) for job in history.settled]
     _replace_blocks(run / BLOCKS, blocks)
+    _replace(run / SETS, sets_bytes(sets))
     _replace(run / LOG, log_bytes(certified))
     return ExportReport(Tick(len(final)), tuple(history.settled))
 
@@ -165,8 +175,26 @@ class _History:
         seen.proofs[tree.root(header.leaf_count), sender, claim] = backup.proof
 
 
+def sets_of(machine: Machine, certified: Sequence[CertifiedBlock]) -> tuple[Members, ...]:
+    """The sets of validators that the log brought about, beside the first."""
+    first = machine.sets.successors.digest
+    if all(one.block.header.successors == first for one in certified):
+        return ()
+    parameters, last = machine.genesis.network, certified[-1].block.header.slot
+    now_ms = Milliseconds(parameters.genesis_time_ms + (last + 1) * parameters.slot_ms)
+    return tuple(
+        event.members
+        for effect in Replica(machine, None).restore(certified, now_ms)
+        if isinstance(effect, BlockFinal)
+        for event in effect.applied.events
+        if isinstance(event, SetChanged)
+    )
+
+
 def provable_log(store: Store) -> tuple[CertifiedBlock, ...]:
-    """The final chain, and the notarised block of the next slot that makes its last block final."""
+    """The final chain, and the notarised block that makes its last block final: of the next slot,
+    or of the next epoch.
+    """
     if begins := store.begins_at():
         raise ExportFailed(
             f"the node's log begins above height {begins}: ask a node that has the whole log"
@@ -180,9 +208,11 @@ def provable_log(store: Store) -> tuple[CertifiedBlock, ...]:
     above = [
         one
         for one in certified[height:]
-        if one.block.header.parent == block_hash(last) and one.block.header.slot == last.slot + 1
+        if one.block.header.parent == block_hash(last)
+        and (one.block.header.slot == last.slot + 1 or one.block.header.epoch > last.epoch)
     ]
-    return (*final, *above)
+    above.sort(key=lambda one: -one.block.header.epoch)
+    return (*final, *above[:1])
 
 
 def _block(store: Store, job: JobId, seen: _Seen) -> BlockProof:

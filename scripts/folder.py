@@ -15,12 +15,14 @@ from protocol.codec import decode, encode
 from protocol.errors import Refused
 from protocol.light import BlockProof, frame, read_frames
 from protocol.messages import LOG_BLOCK_BYTES_MAX, CertifiedBlock
+from protocol.ordering.validators import Validator
 from protocol.params import MODELLED, Genesis, parse_genesis
 from prover.backend import Plonky2Backend
 from prover.modelled import ModelledBackend
 
 GENESIS: Final = "genesis.toml"
 LOG: Final = "log"
+SETS: Final = "sets"
 BLOCKS: Final = "blocks"
 SUMMARY: Final = "summary.json"
 
@@ -28,6 +30,7 @@ CERTIFIED_BYTES_MAX: Final = LOG_BLOCK_BYTES_MAX + 64_000
 """Largest log block with its certificate, in bytes."""
 
 _LOG_HEADING: Final = b"provnet/log/1"
+_SETS_HEADING: Final = b"provnet/sets/1"
 
 
 class RunUnreadable(Exception):
@@ -68,6 +71,28 @@ def load_log(run: Path) -> tuple[CertifiedBlock, ...]:
 def log_bytes(certified: Iterable[CertifiedBlock]) -> bytes:
     """The bytes of a run's log."""
     return frame(_LOG_HEADING, (encode(one) for one in certified))
+
+
+def load_sets(run: Path) -> tuple[tuple[Validator, ...], ...]:
+    """The members of every set of validators that differs from the one before, unchecked; nothing
+    where all blocks were ordered by those of the genesis.
+
+    Raises :class:`RunUnreadable`.
+    """
+    if not (run / SETS).exists():
+        return ()
+    try:
+        return tuple(
+            decode(tuple[Validator, ...], one, size_max=CERTIFIED_BYTES_MAX)
+            for one in read_frames(_SETS_HEADING, _read(run / SETS))
+        )
+    except Refused as refusal:
+        raise RunUnreadable(SETS, str(refusal)) from None
+
+
+def sets_bytes(sets: Iterable[tuple[Validator, ...]]) -> bytes:
+    """The bytes of a run's sets of validators."""
+    return frame(_SETS_HEADING, (encode(one, tuple[Validator, ...]) for one in sets))
 
 
 def block_name(number: int) -> str:

@@ -42,6 +42,7 @@ from scripts.folder import (
     load_block,
     load_genesis,
     load_log,
+    load_sets,
     load_summary,
 )
 
@@ -183,9 +184,9 @@ class _Verifier:
         self._compare_income(income, summary, height)
 
     def _final_log(self, genesis: Genesis) -> tuple[FinalBlock, ...]:
-        certified = load_log(self._run)
+        certified, sets = load_log(self._run), load_sets(self._run)
         try:
-            final = check_log(genesis, certified)
+            final = check_log(genesis, certified, sets)
         except Refused as refusal:
             raise RunUnreadable(LOG, str(refusal)) from None
         operations = sum(len(one.operations) for one in final)

@@ -18,6 +18,7 @@ from protocol.rules import Moment
 from protocol.types import Account, Claim, JobId
 from scripts.audit.settled import Payment, Place
 from scripts.audit.sides import Block, Pool, Shared
+from scripts.audit.stakes import Stakes
 
 _WHOLE = 10_000
 
@@ -71,7 +72,7 @@ class BondedReading:
     def __init__(self, genesis: Genesis, shared: Shared) -> None:
         self.parameters = parse_settings(BondedParameters, genesis.proving)
         self._network, self._mev = network_id(genesis), int(genesis.network.mev)
-        self.stakes = {one.account: int(one.prover_stake) for one in genesis.accounts}
+        self.stakes = Stakes((one.account, int(one.prover_stake)) for one in genesis.accounts)
         self._shared, self._balances = shared, shared.balances
         self._awards: dict[Block, Bid] = {}
         self._openings: list[int] = []

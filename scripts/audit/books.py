@@ -15,18 +15,25 @@ Properties. It reads the log, the genesis and the first root, and no event of an
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 from protocol.beacon import genesis_beacon
 from protocol.errors import Refused
 from protocol.machine import FinalBlock, equivocation
 from protocol.messages import (
+    AddStake,
     BackupBlock,
     BlockCommitment,
     BlockReveal,
+    Delegate,
     JobHeader,
     Operation,
+    Pay,
     ProofEvidence,
     ProposalEvidence,
+    StakeKind,
+    Undelegate,
+    Unstake,
     VoteEvidence,
     job_id,
     operation_hash,
@@ -40,6 +47,10 @@ from scripts.audit.elected_side import ElectedSide
 from scripts.audit.fernet import FernetReading
 from scripts.audit.settled import Payment, Settled
 from scripts.audit.sides import ProvingSide, Shared
+from scripts.audit.stakes import Stakes
+
+Staking: TypeAlias = Pay | AddStake | Delegate | Unstake | Undelegate
+"""Operations that move money between accounts, stake and exits."""
 
 _SIDES: Mapping[str, Callable[[Genesis, Shared], ProvingSide]] = {
     "elected": ElectedSide,
@@ -66,7 +77,7 @@ class Audit:
         self._genesis = genesis
         self._network = network_id(genesis)
         self._balances = {one.account: int(one.balance) for one in genesis.accounts}
-        self._log_stakes = {one.account: int(one.log_stake) for one in genesis.accounts}
+        self._log_stakes = Stakes((one.account, int(one.log_stake)) for one in genesis.accounts)
         self._vault = sum(int(one.balance) for one in genesis.rollup)
         self._treasury = int(genesis.network.treasury)
         self._seen: set[OperationHash] = set()
@@ -76,6 +87,11 @@ class Audit:
         stakes, awaited = self._fernet.stakes, self._fernet.awaited
         shared = Shared(self._balances, self._log_stakes, stakes, awaited, self._earn)
         self._proving = _SIDES[genesis.proving.name](genesis, shared)
+        self._stakes = {
+            StakeKind.LOG: self._log_stakes,
+            StakeKind.PROVER: self._proving.stakes,
+            StakeKind.SEQUENCER: stakes,
+        }
         self._forged: set[tuple[Account, JobId, TreeIndex]] = set()
         self.settled: list[Settled] = []
         self.earned: dict[Account, dict[str, int]] = {}
@@ -83,6 +99,9 @@ class Audit:
     def apply(self, block: FinalBlock) -> None:
         """Apply the next final block."""
         moment = block.moment
+        for stakes in self._stakes.values():
+            for owner, amount in stakes.pay(moment.tick):
+                self._balances[owner] = self._balances.get(owner, 0) + amount
         self._proving.pass_time(moment)
         has_missed = self._void_overdue(moment.tick)
         pool, has_prover = self._proving.pool(moment), self._proving.is_committed
@@ -141,8 +160,47 @@ class Audit:
                 return self._take_backup(moment, sender, payload)
             case VoteEvidence() | ProposalEvidence() as payload:
                 return self._punish(moment, payload)
+            case Pay() | AddStake() | Delegate() | Unstake() | Undelegate() as payload:
+                return self._move(moment, sender, payload)
             case payload:
                 return self._proving.take(moment, sender, payload)
+
+    def _move(self, moment: Moment, sender: Account, payload: Staking) -> bool:
+        """Money between accounts, into stake, and towards its exit."""
+        if payload.amount == 0:
+            return False
+        if isinstance(payload, Unstake | Undelegate):
+            holder = sender if isinstance(payload, Unstake) else payload.delegate
+            due = moment.tick + self._genesis.network.exit_delay_ticks
+            is_named = isinstance(payload, Unstake) or holder != sender
+            stakes = self._stakes[payload.kind]
+            return is_named and stakes.take(holder, sender, payload.amount, due)
+        if self._balances.get(sender, 0) < payload.amount or not self._may_add(
+            moment, sender, payload
+        ):
+            return False
+        self._balances[sender] -= payload.amount
+        if isinstance(payload, Pay):
+            held = self._balances.get(payload.receiver, 0)
+            self._balances[payload.receiver] = held + payload.amount
+        else:
+            holder = sender if isinstance(payload, AddStake) else payload.delegate
+            self._stakes[payload.kind].add(holder, sender, payload.amount)
+        return True
+
+    def _may_add(self, moment: Moment, sender: Account, payload: Staking) -> bool:
+        """Whether nothing but money could speak against it; then a key is registered."""
+        match payload:
+            case Pay(receiver):
+                return receiver != sender
+            case AddStake(_, _, key):
+                epoch_ticks = self._genesis.network.epoch_ticks
+                epoch = (moment.tick - 1) // epoch_ticks
+                return self._fernet.register(sender, key, (epoch + 3) * epoch_ticks)
+            case Delegate(kind, delegate):
+                is_lent = kind is not StakeKind.SEQUENCER and delegate != sender
+                return is_lent and self._stakes[kind].owned(delegate, delegate) > 0
+        return False
 
     def _punish(self, moment: Moment, payload: VoteEvidence | ProposalEvidence) -> bool:
         try:
@@ -150,25 +208,25 @@ class Audit:
         except Refused:
             return False
         oldest = moment.slot - EVIDENCE_EPOCHS * self._genesis.network.epoch_ticks
-        stake = self._log_stakes.get(offender, 0)
+        stake = self._log_stakes.at_risk(offender)
         if slot < oldest or (offender, slot) in self._punished or stake == 0:
             return False
         self._punished.add((offender, slot))
         burned = stake * self._genesis.network.equivocation_penalty // _WHOLE
-        self._log_stakes[offender] = stake - burned
+        self._log_stakes.lose(offender, burned)
         return True
 
     def _punish_forger(self, evidence: ProofEvidence) -> bool:
         """Whoever votes for evidence saw that the bytes do not prove what was signed."""
         offender, record = evidence.sender, evidence.record
         fault = (offender, record.job, record.index)
-        stake = self._proving.stakes.get(offender, 0)
+        stake = self._proving.stakes.at_risk(offender)
         is_new = self._proving.knows(record.job) and fault not in self._forged
         if not is_new or not stake or not operation_is_signed(self._network, evidence.signed):
             return False
         self._forged.add(fault)
         burned = stake * self._genesis.network.invalid_proof_penalty // _WHOLE
-        self._proving.stakes[offender] = stake - burned
+        self._proving.stakes.lose(offender, burned)
         return True
 
     def _epoch_seed(self, tick: int) -> Beacon:

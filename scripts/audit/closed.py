@@ -103,8 +103,8 @@ class ClosedReading:
             guilty = sum(self._log_stakes[voter] for voter, is_guilty in votes.items() if is_guilty)
             is_asked = self._elected.parameters.governance_ticks > 0
             if closed.reading.lacks(who) and (2 * guilty > whole or not is_asked):
-                held, penalty = self._elected.stakes[who], closed.reading.failed[who].penalty
-                self._elected.stakes[who] = held - min(held, penalty)
+                stakes, penalty = self._elected.stakes, closed.reading.failed[who].penalty
+                stakes.lose(who, min(stakes.at_risk(who), penalty))
 
     # --- operations ---
 
@@ -131,7 +131,7 @@ class ClosedReading:
         if reading is None or cell is None or not counts:
             return False
         takes_effect = (
-            self._elected.stakes.get(sender, 0) > 0
+            self._elected.stakes.at_risk(sender) > 0
             and self._is_entitled(cell, sender)
             and not cell.showed(sender)
             and (cell.record is not None or closed is not None)

@@ -20,6 +20,7 @@ from protocol.signing import digest
 from protocol.types import Account, Claim, Count, JobId
 from scripts.audit.settled import Payment, Place
 from scripts.audit.sides import Pool
+from scripts.audit.stakes import Stakes
 
 WHOLE = 10_000
 _CARDS_MAX = 1_000
@@ -206,7 +207,7 @@ class ElectedReading:
 
     def __init__(self, genesis: Genesis) -> None:
         self.parameters = parse_settings(ElectedParameters, genesis.proving)
-        self.stakes = {one.account: int(one.prover_stake) for one in genesis.accounts}
+        self.stakes = Stakes((one.account, int(one.prover_stake)) for one in genesis.accounts)
         self._intents: dict[Account, int] = {}
         self.jobs: dict[JobId, JobReading] = {}
 
@@ -270,7 +271,7 @@ class ElectedReading:
             late.append(place)
             for holder in last.holders:
                 if holder in cell.owners and holder not in before:
-                    penalty = self.stakes.get(holder, 0) * self.parameters.slash_bps // WHOLE
+                    penalty = self.stakes.at_risk(holder) * self.parameters.slash_bps // WHOLE
                     job.failed.setdefault(holder, Failure(penalty)).places.append(place)
                     job.missed.append(place)
         return late

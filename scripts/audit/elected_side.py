@@ -21,6 +21,7 @@ from scripts.audit.closed import ClosedReading
 from scripts.audit.elected import ElectedReading, JobReading
 from scripts.audit.settled import Payment
 from scripts.audit.sides import Pool, Shared
+from scripts.audit.stakes import Stakes
 
 
 class ElectedSide:
@@ -39,7 +40,7 @@ class ElectedSide:
         return self._elected.jobs
 
     @property
-    def stakes(self) -> dict[Account, int]:
+    def stakes(self) -> Stakes:
         """Stakes of provers."""
         return self._elected.stakes
 

@@ -6,7 +6,7 @@ module but its table of parameters.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -26,9 +26,10 @@ from protocol.params import Genesis, network_id, parse_settings
 from protocol.rules import Moment
 from protocol.sequencing.fernet_parameters import FernetParameters
 from protocol.signing import digest
-from protocol.types import Account, BasisPoints, Beacon, Digest, JobId, Root, Round
+from protocol.types import Account, BasisPoints, Beacon, Digest, JobId, Root, Round, VrfKey
 from scripts.audit.settled import Payment
 from scripts.audit.sides import Block, Pool
+from scripts.audit.stakes import Stakes
 
 HasProver: TypeAlias = Callable[[int, Account], bool]
 """Whether the block of a sequencer in a round has somebody to prove it."""
@@ -71,7 +72,8 @@ class FernetReading:
         self._parameters = parse_settings(FernetParameters, genesis.sequencing)
         self._network = network_id(genesis)
         self._keys = {one.account: one.vrf_key for one in genesis.accounts}
-        self._free = {one.account: int(one.sequencer_stake) for one in genesis.accounts}
+        self._free = Stakes((one.account, int(one.sequencer_stake)) for one in genesis.accounts)
+        self._young: dict[Account, tuple[VrfKey, int]] = {}
         self._bonds: dict[JobId, int] = {}
         self._number = 0
         self._round: _Round | None = None
@@ -81,9 +83,14 @@ class FernetReading:
         self.settled: tuple[JobId, Root] = (NO_JOB, root)
 
     @property
-    def stakes(self) -> Mapping[Account, int]:
+    def stakes(self) -> Stakes:
         """Stakes of sequencers, without what is pledged for blocks."""
         return self._free
+
+    def register(self, account: Account, key: VrfKey, counts_after: int) -> bool:
+        """A key that is drawn with after a tick; whether the account has no other one."""
+        known = self._keys.get(account) or self._young.setdefault(account, (key, counts_after))[0]
+        return known == key
 
     def awaited(self) -> list[Block]:
         """Blocks of the elected, until their jobs open."""
@@ -99,6 +106,10 @@ class FernetReading:
 
         :param has_missed: whether any job missed its deadline now.
         """
+        for account, (key, counts_after) in tuple(self._young.items()):
+            if moment.tick > counts_after:
+                self._keys[account] = key
+                del self._young[account]
         if self._head()[0] != self._base:
             self._skip()
         if has_missed:
@@ -137,7 +148,8 @@ class FernetReading:
         standing = [bid for bid in revealed if has_prover(self._number, bid.sender)]
         if not revealed:
             leader = round_.elected[0].sender
-            self._free[leader] -= self._free[leader] * self._parameters.reveal_penalty_bps // _WHOLE
+            whole = self._free.at_risk(leader)
+            self._free.lose(leader, whole * self._parameters.reveal_penalty_bps // _WHOLE)
         opened = [(self._header(round_, bid, moment.beacon), round_.pool) for bid in standing]
         self._skip()
         for header, _ in opened:
@@ -161,8 +173,12 @@ class FernetReading:
     def _pledge(self, header: JobHeader) -> None:
         job, bond = job_id(header), int(self._parameters.block_bond)
         self.chain[job] = header
-        self._bonds[job] = bond
-        self._free[header.sequencer] -= bond
+        stays = min(bond, self._free[header.sequencer])
+        late = min(bond - stays, self._free.leaving.get(header.sequencer, 0))
+        self._bonds[job] = stays + late
+        self._free[header.sequencer] -= stays
+        if late:
+            self._free.leaving[header.sequencer] -= late
 
     def _skip(self) -> None:
         """The round is over; the next one builds on what is the head now."""
@@ -252,6 +268,8 @@ class FernetReading:
         return free >= bond and free + pledged >= max(1, self._parameters.sequencer_stake_min)
 
     def _draw(self, sender: Account, payload: BlockCommitment, seed: Beacon) -> bytes | None:
+        if sender not in self._keys:
+            return None
         number = payload.round.to_bytes(8, "big")
         if self._parameters.score.value == "public":
             known = digest(b"provnet/fernet-public-score/1", seed, number, sender)

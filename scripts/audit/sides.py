@@ -14,6 +14,7 @@ from protocol.messages import JobHeader, Payload
 from protocol.rules import Moment
 from protocol.types import Account, JobId
 from scripts.audit.settled import Payment, Place
+from scripts.audit.stakes import Stakes
 
 Pool: TypeAlias = tuple[PoolMember, ...]
 """Provers with their cards, by account."""
@@ -75,7 +76,7 @@ class ProvingSide(Protocol):
         """Open jobs, oldest first."""
 
     @property
-    def stakes(self) -> dict[Account, int]:
+    def stakes(self) -> Stakes:
         """Stakes of provers."""
 
     def pass_time(self, moment: Moment) -> None:

@@ -25,7 +25,15 @@ from protocol.params import Genesis, network_id
 from protocol.rules import Moment
 from protocol.types import Account, BlockHash, Count, Digest, JobId, OperationHash, TreeIndex
 from prover.backend import BackendMissing
-from scripts.folder import GENESIS, LOG, RunUnreadable, backend_of, load_genesis, load_log
+from scripts.export import sets_of
+from scripts.folder import (
+    GENESIS,
+    LOG,
+    RunUnreadable,
+    backend_of,
+    load_genesis,
+    load_log,
+)
 from scripts.rules import machine_of
 
 SHORT: Final = 8
@@ -195,7 +203,8 @@ def public_log(genesis: Genesis, certified: tuple[CertifiedBlock, ...], rules: P
     """
     rows = [(one.account, one.balance) for one in genesis.rollup]
     root = backend_of(genesis).genesis(rows).root
-    final = check_log(genesis, certified)
+    sets = sets_of(machine_of(genesis, root, rules), certified)
+    final = check_log(genesis, certified, sets)
     steps = replay(machine_of(genesis, root, rules), final, [_name(one) for one in certified])
     return PublicLog.of_steps(genesis, _agreeing(genesis, steps, certified))
 
