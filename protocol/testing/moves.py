@@ -23,7 +23,6 @@ from protocol.events import (
 from protocol.ledger import balance, prover_stake
 from protocol.messages import (
     NO_JOB,
-    AddStake,
     Award,
     BackupBlock,
     Bid,
@@ -31,22 +30,17 @@ from protocol.messages import (
     BlockContent,
     BlockReveal,
     Certificate,
-    Delegate,
     Inclusion,
     Intent,
     LeafHeader,
     LogHeader,
     Operation,
-    Pay,
     ProofEvidence,
     ProofRecord,
     ProposalEvidence,
     SignedBid,
     SlashVote,
-    StakeKind,
     UncleClaim,
-    Undelegate,
-    Unstake,
     Vote,
     VoteEvidence,
     commitment_digest,
@@ -721,72 +715,6 @@ def report(world: World, *, who: str, whom: str, how: str, nth: int) -> None:
     )
     for name in (who, SEQUENCERS[0])[: 2 if how == "twice" else 1]:
         world.say(name, evidence)
-
-
-# --- money and stake ---
-
-
-PEOPLE: Final = (*ANYBODY, NEWCOMER, NEWCOMER)
-"""Everybody, and an account that begins with nothing."""
-
-AMOUNTS: Final = (1, 7, 40, 100, 100, 300, 0, 5_000)
-"""Small ones, a card, more than most have, and nothing."""
-
-
-@_move(2, who=ANYBODY, whom=PEOPLE, amount=AMOUNTS)
-def pay(world: World, *, who: str, whom: str, amount: int) -> None:
-    """Free money to somebody, perhaps to oneself."""
-    world.say(who, Pay(actor(whom).account, Amount(amount)))
-
-
-@_move(2, who=PEOPLE, kind=tuple(StakeKind), amount=AMOUNTS, key=("own", "own", "another"))
-def add_stake(world: World, *, who: str, kind: StakeKind, amount: int, key: str) -> None:
-    """Own stake, with the key of one's lots or another one."""
-    name = who if key == "own" else "a stranger"
-    world.say(who, AddStake(kind, Amount(amount), actor(name).vrf_key))
-
-
-@_move(2, who=PEOPLE, kind=tuple(StakeKind), amount=(*AMOUNTS, 2, 3))
-def unstake(world: World, *, who: str, kind: StakeKind, amount: int) -> None:
-    """Own stake on its way out."""
-    world.say(who, Unstake(kind, Amount(amount)))
-
-
-@_move(3, who=PEOPLE, whom=(*SEQUENCERS, *PROVERS), kind=tuple(StakeKind), amount=AMOUNTS)
-def lend(world: World, *, who: str, whom: str, kind: StakeKind, amount: int) -> None:
-    """Stake for somebody else."""
-    world.say(who, Delegate(kind, actor(whom).account, Amount(amount)))
-
-
-@_move(3, who=("the lender", "the lender", OUTSIDER), nth=(0, 1, 2), amount=(1, 7, 40, 0, 100))
-def take_back(world: World, *, who: str, nth: int, amount: int) -> None:
-    """What was lent, by the ``nth`` loan from the last, on its way out."""
-    loans = [one for one in reversed(world.accepted) if isinstance(one.payload, Delegate)]
-    if not loans:
-        return
-    loan = loans[nth % len(loans)]
-    assert isinstance(loan.payload, Delegate)
-    name = name_of(loan.sender) if who == "the lender" else who
-    world.say(name, Undelegate(loan.payload.kind, loan.payload.delegate, Amount(amount)))
-
-
-@_move(2, kind=tuple(StakeKind), amount=(100, 7, 300))
-def settle_in(world: World, *, kind: StakeKind, amount: int) -> None:
-    """The newcomer is given some money and puts a part of it at stake."""
-    fees = 3 * world.scenario.operation_fee
-    world.say(SEQUENCERS[1], Pay(actor(NEWCOMER).account, Amount(amount + fees)))
-    world.step()
-    world.say(NEWCOMER, AddStake(kind, Amount(amount), actor(NEWCOMER).vrf_key))
-
-
-@_move(2, who=(*SEQUENCERS, NEWCOMER), ticks=(0, 5, 9, 17))
-def doze(world: World, *, who: str, ticks: int) -> None:
-    """A validator does not vote for so many ticks, or until it is woken by no ticks at all."""
-    if ticks == 0:
-        world.asleep.clear()
-        return
-    world.asleep.add(who)
-    world.wait(ticks)
 
 
 # --- operations as such ---

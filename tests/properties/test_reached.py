@@ -20,6 +20,7 @@ from protocol.ledger import Cause
 from protocol.messages import Payload
 from protocol.testing import MOVES, Dice, Move, Scenario, any_scenario, tell
 from protocol.testing.moves_bonded import BONDED_MOVES
+from protocol.testing.moves_staking import STAKING_MOVES
 from protocol.testing.scenario import BONDED, ELECTED_VARIANTS
 from tests.properties.toys import TOY_MOVES, TOYS
 
@@ -67,6 +68,7 @@ ELSEWHERE = {
 NETWORKS: dict[str, tuple[Scenario, Mapping[str, Move]]] = {
     "plain": (Scenario(), MOVES),
     "bonded": (BONDED, BONDED_MOVES),
+    "staking": (Scenario(), STAKING_MOVES),
     **{
         name: (like, MOVES)
         for name, like in zip(("shared", "judged", "owned"), ELECTED_VARIANTS, strict=True)

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, settings
 
 from protocol.testing import Dice, RuleMachine, Scenario, any_scenario, tell
 from protocol.testing.moves_bonded import BONDED_MOVES
+from protocol.testing.moves_staking import STAKING, STAKING_MOVES
 from protocol.testing.scenario import (
     BONDED,
     ELECTED_VARIANTS,
@@ -41,6 +42,17 @@ class FernetWithBonded(RuleMachine):
         return BONDED
 
 
+class FernetWithChangingStake(RuleMachine):
+    moves = STAKING_MOVES
+
+
+BONDED_STAKING_MOVES = {**BONDED_MOVES, **STAKING}
+
+
+class BondedWithChangingStake(FernetWithBonded):
+    moves = BONDED_STAKING_MOVES
+
+
 TestFernetWithElected = FernetWithElected.TestCase
 TestFernetWithBonded = FernetWithBonded.TestCase
 TestFernetWithJudgedProvers = FernetWithJudgedProvers.TestCase
@@ -55,6 +67,10 @@ TestFernetWithElected.settings = TestFernetWithBonded.settings = settings(
 TestFernetWithJudgedProvers.settings = settings(TestFernetWithElected.settings, max_examples=15)
 TestFernetWithOwnersOfMerges.settings = TestFernetWithJudgedProvers.settings
 TestFernetWithSharedNodes.settings = TestFernetWithJudgedProvers.settings
+TestFernetWithChangingStake = FernetWithChangingStake.TestCase
+TestBondedWithChangingStake = BondedWithChangingStake.TestCase
+TestFernetWithChangingStake.settings = TestFernetWithJudgedProvers.settings
+TestBondedWithChangingStake.settings = TestFernetWithJudgedProvers.settings
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -26,7 +26,8 @@ from protocol.messages import (
 )
 from protocol.testing import World, actor
 from protocol.testing.cast import NEWCOMER, OUTSIDER
-from protocol.testing.moves import accuse, add_stake, commit, reveal
+from protocol.testing.moves import accuse, commit, reveal
+from protocol.testing.moves_staking import add_stake
 from protocol.types import Amount
 from tests.protocol.desk import network, of, refusals
 

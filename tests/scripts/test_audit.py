@@ -16,6 +16,7 @@ from protocol.events import BackupTaken, JobSettled, JobVoided, ProofRecorded, R
 from protocol.ledger import Moved, PocketKind
 from protocol.testing import MOVES, Dice, Scenario, World, any_scenario, tell
 from protocol.testing.moves_bonded import BONDED_MOVES
+from protocol.testing.moves_staking import STAKING
 from protocol.testing.scenario import BONDED, ELECTED_VARIANTS, QUICK_F2
 from scripts.money import add_up
 from tests.scripts.stories import audited, replayed
@@ -30,7 +31,9 @@ def story(seed: int) -> World:
     scenario = like if seed % 2 else any_scenario(Dice(seed), like)
     if seed % 4 == 1:
         scenario = replace(scenario, sequencing_parameters=QUICK_F2)
-    return tell(scenario, seed, 80, BONDED_MOVES if like is BONDED else MOVES)
+    staking = STAKING if seed % 3 else {}
+    table = BONDED_MOVES if like is BONDED else MOVES
+    return tell(scenario, seed, 80, {**table, **staking})
 
 
 @pytest.mark.parametrize("seed", range(STORIES))

@@ -58,6 +58,7 @@ def test_again_gives_the_same_bytes_and_leaves_nothing_behind(
         "genesis.toml",
         "log",
         "nodes",
+        "sets",
         "summary.json",
     ]
 
