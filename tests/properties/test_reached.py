@@ -53,9 +53,10 @@ ELSEWHERE = {
         "WRONG_NETWORK", "NOT_A_VALIDATOR", "FUTURE_SLOT", "PAST_SLOT", "WRONG_SLOT",
         "WRONG_HEIGHT", "WRONG_OPERATIONS", "BAD_CERTIFICATE", "OFF_FINAL_CHAIN",
         "BODY_MISSING", "INVALID_PROOF", "TOO_MANY_BODIES", "TOO_MANY_PENDING", "WRONG_STATE",
+        "PAST_EPOCH", "LATER_EPOCH", "WRONG_SUCCESSORS", "BEYOND_BORDER",
     },
     "tests/p2p/test_judges.py": {"TOO_MANY_BIDS"},
-    "tests/protocol/test_light.py": {"BROKEN_CHAIN", "WRONG_PROVER_COUNT"},
+    "tests/protocol/test_light.py": {"BROKEN_CHAIN", "WRONG_PROVER_COUNT", "UNKNOWN_SET"},
     "tests/sequencer and tests/prover": {
         "FEE_TOO_HIGH", "STALE_NONCE", "NONCE_TOO_FAR", "CANNOT_PAY", "FEE_BUMP_TOO_LOW",
         "POOL_FULL", "WRONG_STATE_BEFORE", "WRONG_BODY", "BODY_LEAF_COUNT", "LEAF_TOO_FULL",
