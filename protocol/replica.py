@@ -297,7 +297,8 @@ class Replica:
         up to it gives; see ``protocol.handover``.
 
         :param following: certified blocks from above the border on, parents first.
-        :param trusted: those whose certificates prove the state.
+        :param trusted: those whose certificates prove the state; without the absent will do, as
+            more than two thirds of the others are still more than a third of all.
         :returns: the effects of the blocks that follow.
         :raises Refused: for whatever is wrong with it; then nothing changed.
         """
@@ -306,7 +307,7 @@ class Replica:
             raise Refused(Reason.WRONG_NETWORK)
         heir = Replica(copy.deepcopy(self.machine), self.identity, self.engine.signed)
         heir._begin_at(border, following)
-        if heir.validators.members != trusted.members:
+        if not heir.validators.is_quorum_of(trusted):
             raise Refused(Reason.UNTRUSTED_SET)
         effects = heir.step(CertifiedHeard(tuple(following), now_ms))
         if heir.halted is not None:
