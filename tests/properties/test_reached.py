@@ -56,6 +56,8 @@ ELSEWHERE = {
         "PAST_EPOCH", "LATER_EPOCH", "WRONG_SUCCESSORS", "BEYOND_BORDER",
     },
     "tests/p2p/test_judges.py": {"TOO_MANY_BIDS"},
+    "tests/properties/test_relay.py": {"UNTYPED_STATE"},
+    "tests/protocol/test_handover.py": {"UNTRUSTED_SET", "UNPROVEN_STATE", "WRONG_ACCOUNTS"},
     "tests/protocol/test_light.py": {"BROKEN_CHAIN", "WRONG_PROVER_COUNT", "UNKNOWN_SET"},
     "tests/sequencer and tests/prover": {
         "FEE_TOO_HIGH", "STALE_NONCE", "NONCE_TOO_FAR", "CANNOT_PAY", "FEE_BUMP_TOO_LOW",
