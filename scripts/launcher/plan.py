@@ -63,6 +63,9 @@ SLOT_MS_PER_NODE: Final = 200
 OPEN_JOBS: Final = 2
 """Jobs that may be open at a time: Fernet's ``max_unproven_jobs``."""
 
+LEAF_COUNT_MAX: Final = "leaf_count_max"
+"""A sequencing rule's bound on leaves: who promises to prove a block unseen counts on the most."""
+
 AWARD_TICKS: Final = 14
 """Reveal window where a block is promised to a prover: to reveal, to bid, to listen and to award,
 each with the lag of finality.
@@ -319,14 +322,14 @@ def _genesis(wish: Wish, members: tuple[Member, ...]) -> Genesis:
 def _choice(
     wish: Wish, part: str, name: str, sets: Mapping[str, tuple[Setting, ...]], slot_ms: int
 ) -> RuleChoice:
-    """A rule with what was set, and what the machine needs of what was not."""
+    """A rule with what was set, and what blocks and machine need of what was not."""
     declared = {one.name for one in fields(find_rule(part, name, Path()).parameters_type)}
     needs = {
-        need: str(ticks)
-        for need, ticks in window_needs(wish, slot_ms).items()
+        need: str(value)
+        for need, value in (window_needs(wish, slot_ms) | {LEAF_COUNT_MAX: wish.leaves}).items()
         if need in declared - {one.name for one in sets[part]}
     }
-    needed = tuple(Setting(need, ticks) for need, ticks in needs.items())
+    needed = tuple(Setting(need, value) for need, value in needs.items())
     return choose(part, name, (*sets[part], *needed), Path())
 
 

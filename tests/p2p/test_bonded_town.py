@@ -106,8 +106,7 @@ def test_a_prover_is_found_before_the_block_is_shown_to_anybody(tmp_path: Path) 
     told = [event for kind in (Awarded, BlockSealed) for event in told_at(town, kind)]
     (awarded_at, award), (sealed_at, _) = told
     assert awarded_at < sealed_at
-    hidden = 64 * 33 + 63 * 33
-    assert award.price == -(-3 * hidden * 12 // 10)
+    assert award.price == -(-3 * WORK * 12 // 10)
     assert moved(town, Cause.AWARD_PAY) == [(town["prover-2"].account, award.price)]
 
 
