@@ -15,18 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scripts.complaint import Complaint
 
-class ConfigurationError(Exception):
-    """A configuration cannot be used.
 
-    :ivar sentence: what is wrong.
-    :ivar hint: what to do.
-    """
-
-    def __init__(self, sentence: str, hint: str) -> None:
-        super().__init__(f"{sentence}\nhint: {hint}")
-        self.sentence = sentence
-        self.hint = hint
+class ConfigurationError(Complaint):
+    """A configuration cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)

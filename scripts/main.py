@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from protocol.errors import Refused
+from scripts.complaint import Complaint
 from scripts.configuration import ConfigurationError
 from scripts.launcher import options
 
@@ -499,7 +500,7 @@ def main() -> None:
     """Run the command that the arguments name."""
     try:
         application()
-    except (ConfigurationError, Refused) as failure:
+    except (Complaint, Refused) as failure:
         typer.echo(f"error: {failure}", err=True)
         raise SystemExit(1) from None
 

@@ -34,6 +34,7 @@ from protocol.ordering.streamlet import SignedSlots
 from protocol.ordering.validators import Identity
 from protocol.params import Genesis, network_id, parse_genesis
 from protocol.replica import Replica
+from scripts.complaint import Complaint
 from scripts.configuration import load_configuration
 from scripts.export import STORE
 from scripts.folder import backend_of
@@ -51,17 +52,8 @@ NOTHING: Final = "nothing"
 """Stands for a digest or a signed message that one side does not have."""
 
 
-class ReplayFailed(Exception):
-    """A journal cannot be run again, or there is nothing to compare with.
-
-    :ivar sentence: why.
-    :ivar hint: what to do.
-    """
-
-    def __init__(self, sentence: str, hint: str) -> None:
-        super().__init__(f"{sentence}\nhint: {hint}")
-        self.sentence = sentence
-        self.hint = hint
+class ReplayFailed(Complaint):
+    """A journal cannot be run again, or there is nothing to compare with."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from rich.console import Console
 from scripts.benchmarks import hardware
 from scripts.benchmarks.figures import Section
 from scripts.benchmarks.table import as_json, show, show_hardware
+from scripts.complaint import Complaint
 from scripts.folder import RunUnreadable
 from scripts.records import write_json
 
@@ -22,17 +23,8 @@ FILE_COLUMNS: Final = 150
 """Width of what does not go to a terminal."""
 
 
-class BenchFailed(Exception):
-    """Something cannot be measured.
-
-    :ivar sentence: why.
-    :ivar hint: what to do.
-    """
-
-    def __init__(self, sentence: str, hint: str) -> None:
-        super().__init__(f"{sentence}\nhint: {hint}")
-        self.sentence = sentence
-        self.hint = hint
+class BenchFailed(Complaint):
+    """Something cannot be measured."""
 
 
 def run(only: str | None, json_path: Path | None, testnet: Path | None) -> None:

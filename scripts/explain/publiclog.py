@@ -25,6 +25,7 @@ from protocol.params import Genesis, network_id
 from protocol.rules import Moment
 from protocol.types import Account, BlockHash, Count, Digest, JobId, OperationHash, TreeIndex
 from prover.backend import BackendMissing
+from scripts.complaint import Complaint
 from scripts.export import sets_of
 from scripts.folder import (
     GENESIS,
@@ -40,17 +41,8 @@ SHORT: Final = 8
 """Hexadecimal digits that stand for a long name."""
 
 
-class CannotTell(Exception):
-    """A question about a run has no answer.
-
-    :ivar sentence: why.
-    :ivar hint: what can be asked instead, or done.
-    """
-
-    def __init__(self, sentence: str, hint: str) -> None:
-        super().__init__(f"{sentence}\nhint: {hint}")
-        self.sentence = sentence
-        self.hint = hint
+class CannotTell(Complaint):
+    """A question about a run has no answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ import trio
 from rich.console import Console
 from rich.table import Table
 
-from scripts.configuration import ConfigurationError
+from scripts.complaint import Complaint
 from scripts.launcher import growth
-from scripts.launcher.faults import BadFault, Fault, check_faults
+from scripts.launcher.faults import Fault, check_faults
 from scripts.launcher.live import open_view
 from scripts.launcher.mischief import Mischief, make_mischief
 from scripts.launcher.plan import Wish, is_possible, make_plan
@@ -55,9 +55,7 @@ def run(
         plan = make_mischief(make_plan(wish), mischief or Mischief())
         faults = tuple(Fault.parse(text, plan) for text in kills)
         check_faults(faults, plan)
-    except BadFault as failure:
-        return _refuse(errors, failure.sentence, failure.hint)
-    except ConfigurationError as failure:
+    except Complaint as failure:
         return _refuse(errors, failure.sentence, failure.hint)
     try:
         folder = _folder(out)
@@ -65,7 +63,7 @@ def run(
         order = Order(plan, folder, faults, restart_s, keep_running)
         with open_view(plan, folder, plain=plain) as view:
             verdict = trio.run(run_testnet, order, view)
-    except TestnetFailed as failure:
+    except Complaint as failure:
         return _refuse(errors, failure.sentence, failure.hint)
     show(verdict, folder)
     if not verdict.faults:

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from protocol.signing import digest
 from scripts.cheats.node import cheats_of
+from scripts.complaint import Complaint
 from scripts.launcher.plan import Plan
 
 EVENTS: Final = ("elected", "leaf", "merge", "root")
@@ -29,17 +30,11 @@ HELP: Final = "run ./scripts/provnet testnet --help"
 """What to do about a fault that was not understood."""
 
 
-class BadFault(Exception):
-    """A fault cannot be carried out.
-
-    :ivar sentence: why.
-    :ivar hint: what to do.
-    """
+class BadFault(Complaint):
+    """A fault cannot be carried out."""
 
     def __init__(self, sentence: str, hint: str = HELP) -> None:
-        super().__init__(f"{sentence}\nhint: {hint}")
-        self.sentence = sentence
-        self.hint = hint
+        super().__init__(sentence, hint)
 
 
 @dataclass(frozen=True, slots=True)

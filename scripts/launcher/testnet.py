@@ -22,6 +22,7 @@ from p2p.registry import ungrouped
 from protocol.params import format_genesis
 from scripts.bundle import BOOTSTRAP_MAX, Bundle, format_bundle
 from scripts.cheats.node import cheats_of
+from scripts.complaint import Complaint
 from scripts.configuration import save_configuration
 from scripts.export import export_run
 from scripts.keys import save_identity
@@ -48,13 +49,8 @@ PATIENCE_S: Final = 600.0
 Say = Callable[[str], None]
 
 
-class TestnetFailed(Exception):
-    """A run could not be carried out; the sentence says why, the hint what to do."""
-
-    def __init__(self, sentence: str, hint: str) -> None:
-        super().__init__(f"{sentence}\nhint: {hint}")
-        self.sentence = sentence
-        self.hint = hint
+class TestnetFailed(Complaint):
+    """A run could not be carried out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,11 +76,11 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
         sleeper = town[SLEEPER]
         await town.until(lambda: sleeper.height >= 5)
         sleeper.stop()
-        await town.until(lambda: town["validator-1"].height >= 12)
+        await town.until(lambda: town["validator-1"].height >= 9)
         nursery.start_soon(sleeper.run)
-        await town.until(lambda: sleeper.height >= 16)
+        await town.until(lambda: sleeper.height >= 12)
         sleeper.stop()
-        await town.until(lambda: town["validator-1"].height >= 20)
+        await town.until(lambda: town["validator-1"].height >= 15)
         nursery.start_soon(sleeper.run)
         await town.until(lambda: all(town.settled(name) for name in town.residents))
 
