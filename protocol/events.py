@@ -361,7 +361,7 @@ class EquivocationPunished:
 class Staked:
     """``owner`` added to the stake of ``holder``: its own, or lent to somebody else."""
 
-    kind: StakeKind
+    stake: StakeKind
     holder: Account
     owner: Account
     amount: Amount
@@ -371,7 +371,7 @@ class Staked:
 class Unstaked:
     """``owner`` takes out of the stake of ``holder``; it is paid at tick ``due``."""
 
-    kind: StakeKind
+    stake: StakeKind
     holder: Account
     owner: Account
     amount: Amount
@@ -382,7 +382,7 @@ class Unstaked:
 class ExitPaid:
     """Stake that was taken out went to its owner: what penalties left of it since."""
 
-    kind: StakeKind
+    stake: StakeKind
     holder: Account
     owner: Account
     amount: Amount

@@ -329,7 +329,7 @@ class AddStake:
     :ivar vrf_key: the key of its lots; the first one of an account stays for ever.
     """
 
-    kind: StakeKind
+    stake: StakeKind
     amount: Amount
     vrf_key: VrfKey
 
@@ -338,7 +338,7 @@ class AddStake:
 class Unstake:
     """The sender takes out own stake; it is paid after the exit delay."""
 
-    kind: StakeKind
+    stake: StakeKind
     amount: Amount
 
 
@@ -346,7 +346,7 @@ class Unstake:
 class Delegate:
     """Free money of the sender is lent to ``delegate`` as its log or prover stake."""
 
-    kind: StakeKind
+    stake: StakeKind
     delegate: Account
     amount: Amount
 
@@ -355,7 +355,7 @@ class Delegate:
 class Undelegate:
     """The sender takes back what it lent; it is paid after the exit delay."""
 
-    kind: StakeKind
+    stake: StakeKind
     delegate: Account
     amount: Amount
 

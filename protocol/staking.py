@@ -164,37 +164,56 @@ class Staking:
         self, frame: Frame, sender: Account, payload: StakingPayload, operation: OperationHash
     ) -> None:
         """Apply one operation. Raises Refused before anything changed."""
+        self.check(frame.ledger, sender, payload)
+        match payload:
+            case Pay(receiver, amount):
+                source, target = balance(sender), balance(receiver)
+                frame.ledger.move(Moved(source, target, amount, Cause.PAYMENT, operation=operation))
+            case AddStake(kind, amount, vrf_key):
+                self._register(frame, sender, vrf_key)
+                self._add(frame, (kind, sender), sender, amount, operation)
+            case Delegate(kind, delegate, amount):
+                self._add(frame, (kind, delegate), sender, amount, operation)
+            case Unstake(kind, amount):
+                self._take(frame, (kind, sender), sender, amount, operation)
+            case Undelegate(kind, delegate, amount):
+                self._take(frame, (kind, delegate), sender, amount, operation)
+
+    def check(self, ledger: Ledger, sender: Account, payload: StakingPayload) -> None:
+        """Look whether an operation would take effect, its fee apart. Raises Refused."""
         if payload.amount == 0:
             raise Refused(Reason.EMPTY_AMOUNT)
         match payload:
             case Pay(receiver, amount):
                 _check_other(sender, receiver)
-                _check_funds(frame, sender, amount)
-                source, target = balance(sender), balance(receiver)
-                frame.ledger.move(Moved(source, target, amount, Cause.PAYMENT, operation=operation))
-            case AddStake(kind, amount, vrf_key):
+                _check_funds(ledger, sender, amount)
+            case AddStake(_, amount, vrf_key):
                 if self.registered.get(sender, vrf_key) != vrf_key:
                     raise Refused(Reason.OTHER_VRF_KEY)
-                _check_funds(frame, sender, amount)
-                self._register(frame, sender, vrf_key)
-                self._add(frame, (kind, sender), sender, amount, operation)
+                _check_funds(ledger, sender, amount)
             case Delegate(kind, delegate, amount):
-                self._check_delegate(frame, sender, kind, delegate)
-                _check_funds(frame, sender, amount)
-                self._add(frame, (kind, delegate), sender, amount, operation)
+                self._check_delegate(ledger, sender, kind, delegate)
+                _check_funds(ledger, sender, amount)
             case Unstake(kind, amount):
-                self._take(frame, (kind, sender), sender, amount, operation)
+                self._check_owned(ledger, (kind, sender), sender, amount)
             case Undelegate(kind, delegate, amount):
                 _check_other(sender, delegate)
-                self._take(frame, (kind, delegate), sender, amount, operation)
+                self._check_owned(ledger, (kind, delegate), sender, amount)
+
+    def _check_owned(
+        self, ledger: Ledger, holding: Holding, owner: Account, amount: Amount
+    ) -> None:
+        worth = self.owned(ledger, holding, owner)
+        if amount > worth:
+            raise Refused(Reason.STAKE_TOO_LOW, f"{worth} of {amount}")
 
     def _check_delegate(
-        self, frame: Frame, sender: Account, kind: StakeKind, delegate: Account
+        self, ledger: Ledger, sender: Account, kind: StakeKind, delegate: Account
     ) -> None:
         _check_other(sender, delegate)
         if kind is StakeKind.SEQUENCER:
             raise Refused(Reason.NOT_LENT)
-        if self.owned(frame.ledger, (kind, delegate), delegate) == 0:
+        if self.owned(ledger, (kind, delegate), delegate) == 0:
             raise Refused(Reason.NO_DELEGATE)
 
     def _register(self, frame: Frame, account: Account, vrf_key: VrfKey) -> None:
@@ -233,8 +252,6 @@ class Staking:
         held, due = ledger.holds(stake), Tick(frame.moment.tick + self._delay)
         shares = self._shares(holding, held)
         worth = _worth(shares, owner, held)
-        if amount > worth:
-            raise Refused(Reason.STAKE_TOO_LOW, f"{worth} of {amount}")
         shares[owner] -= shares[owner] if amount == worth else _ceiling(shares, amount, held)
         if not shares[owner]:
             del shares[owner]
@@ -254,8 +271,8 @@ def _check_other(sender: Account, other: Account) -> None:
         raise Refused(Reason.OWN_ACCOUNT)
 
 
-def _check_funds(frame: Frame, sender: Account, amount: Amount) -> None:
-    if frame.ledger.holds(balance(sender)) < amount:
+def _check_funds(ledger: Ledger, sender: Account, amount: Amount) -> None:
+    if ledger.holds(balance(sender)) < amount:
         raise Refused(Reason.BALANCE_TOO_LOW)
 
 

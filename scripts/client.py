@@ -11,7 +11,7 @@ import json
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -33,6 +33,11 @@ URL_FILE: Final = "api-url"
 
 ANSWER_S: Final = 10.0
 """Seconds for an answer."""
+
+QUIET_S: Final = 60.0
+"""Seconds without a word after which a node that is followed is given up: it says something more
+often, also when nothing happens.
+"""
 
 ANSWER_BYTES_MAX: Final = 16 * 1024 * 1024
 """Largest answer, in bytes."""
@@ -61,23 +66,52 @@ class Client:
         """Have the node act. Raises :class:`NotAnswered`."""
         return self._ask(path, json.dumps(body).encode())
 
+    def follow(self, after: int) -> Iterator[dict[str, Any]]:
+        """Final blocks above a height, with their events, as they come, as long as the node tells
+        of them. Raises :class:`NotAnswered`.
+        """
+        request = urllib.request.Request(  # noqa: S310
+            self.url.rstrip("/") + "/v1/events", headers={"last-event-id": str(after)}
+        )
+        try:
+            with _opener().open(request, timeout=QUIET_S) as stream:
+                named = b""
+                for line in stream:
+                    field, _, value = line.strip().partition(b": ")
+                    if field == b"event":
+                        named = value
+                    elif field == b"data" and named == b"block":
+                        yield json.loads(value)
+        except urllib.error.HTTPError as failure:
+            with failure:
+                raise _refused(failure) from None
+        except (OSError, HTTPException, ValueError) as failure:
+            raise _silent(self.url, failure) from None
+
     def _ask(self, path: str, body: bytes | None) -> Any:
         headers = {"authorization": f"Bearer {self.token}"} if self.token else {}
         request = urllib.request.Request(self.url.rstrip("/") + path, body, headers)  # noqa: S310
-        # a node on loopback is not asked through a proxy
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(request, timeout=ANSWER_S) as answer:
+            with _opener().open(request, timeout=ANSWER_S) as answer:
                 return json.loads(answer.read(ANSWER_BYTES_MAX))
         except urllib.error.HTTPError as failure:
             with failure:
                 raise _refused(failure) from None
         except (OSError, HTTPException, ValueError) as failure:
-            reason = failure.reason if isinstance(failure, urllib.error.URLError) else failure
-            raise NotAnswered(
-                f"no node answers at {self.url}: {reason}",
-                "look whether the node runs, and whether its node.toml has the table [api]",
-            ) from None
+            raise _silent(self.url, failure) from None
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """A node on loopback is not asked through a proxy."""
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def _silent(url: str, failure: Exception) -> NotAnswered:
+    reason = failure.reason if isinstance(failure, urllib.error.URLError) else failure
+    return NotAnswered(
+        f"no node answers at {url}: {reason}",
+        "look whether the node runs, and whether its node.toml has the table [api]",
+    )
 
 
 def _refused(failure: urllib.error.HTTPError) -> NotAnswered:

@@ -372,6 +372,77 @@ def transfer(
     _shop(node, as_json).transfer(recipient, amount, fee)
 
 
+Amount = Annotated[int, typer.Argument(min=1, help="In micro-units.")]
+Whom = Annotated[str, typer.Argument(help="An account: digits, or a name of the genesis.")]
+Kind = Annotated[str, typer.Option(help="log, prover or sequencer.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Until it is final; says what it means.")]
+
+
+@application.command()
+def stake(
+    amount: Amount, kind: Kind, wait: Wait = False, node: Node = "", as_json: AsJson = False
+) -> None:
+    """Put free money of a running node's account at stake."""
+    from scripts import staking
+
+    order = staking.stake(staking.kind_of(kind), amount)
+    staking.place(_shop(node, as_json), order, wait=wait)
+
+
+@application.command()
+def unstake(
+    amount: Amount, kind: Kind, wait: Wait = False, node: Node = "", as_json: AsJson = False
+) -> None:
+    """Take own stake out; it is paid after the exit delay."""
+    from scripts import staking
+
+    order = staking.unstake(staking.kind_of(kind), amount)
+    staking.place(_shop(node, as_json), order, wait=wait)
+
+
+@application.command()
+def delegate(
+    who: Whom,
+    amount: Amount,
+    kind: Kind,
+    wait: Wait = False,
+    node: Node = "",
+    as_json: AsJson = False,
+) -> None:
+    """Lend free money to somebody as log or prover stake."""
+    from scripts import staking
+
+    shop = _shop(node, as_json)
+    staking.place(shop, staking.delegate(shop, staking.kind_of(kind), who, amount), wait=wait)
+
+
+@application.command()
+def undelegate(
+    who: Whom,
+    amount: Amount,
+    kind: Kind,
+    wait: Wait = False,
+    node: Node = "",
+    as_json: AsJson = False,
+) -> None:
+    """Take back what was lent; it is paid after the exit delay."""
+    from scripts import staking
+
+    shop = _shop(node, as_json)
+    staking.place(shop, staking.undelegate(shop, staking.kind_of(kind), who, amount), wait=wait)
+
+
+@application.command()
+def pay(
+    who: Whom, amount: Amount, wait: Wait = False, node: Node = "", as_json: AsJson = False
+) -> None:
+    """Send free money on the log to an account, which may be new."""
+    from scripts import staking
+
+    shop = _shop(node, as_json)
+    staking.place(shop, staking.pay(shop, who, amount), wait=wait)
+
+
 @application.command()
 def node(
     configuration: Annotated[Path, typer.Argument(help="The node's node.toml.")],

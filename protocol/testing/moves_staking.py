@@ -47,7 +47,7 @@ def take_back(world: World, *, who: str, nth: int, amount: int) -> None:
     loan = loans[nth % len(loans)]
     assert isinstance(loan.payload, Delegate)
     name = name_of(loan.sender) if who == "the lender" else who
-    world.say(name, Undelegate(loan.payload.kind, loan.payload.delegate, Amount(amount)))
+    world.say(name, Undelegate(loan.payload.stake, loan.payload.delegate, Amount(amount)))
 
 
 def settle_in(world: World, *, kind: StakeKind, amount: int) -> None:

@@ -126,9 +126,9 @@ class StakingOracle(Oracle):
 
     def on_staked(self, page: Page, event: Staked) -> None:
         """More of the owner's, own or lent to somebody with own stake."""
-        stake = Pocket(STAYING[event.kind], event.holder)
+        stake = Pocket(STAYING[event.stake], event.holder)
         if event.owner != event.holder:
-            must(event.kind is not StakeKind.SEQUENCER, "sequencer stake was lent", event)
+            must(event.stake is not StakeKind.SEQUENCER, "sequencer stake was lent", event)
             must(self.owned[stake][event.holder] > 0, "lent to nobody", event)
         self.owned[stake][event.owner] += event.amount
         self.changes[event.holder] += 1
@@ -136,19 +136,19 @@ class StakingOracle(Oracle):
 
     def on_unstaked(self, page: Page, event: Unstaked) -> None:
         """No more than was the owner's, and paid after the delay."""
-        stake = Pocket(STAYING[event.kind], event.holder)
+        stake = Pocket(STAYING[event.stake], event.holder)
         must(event.due == page.tick + self.delay, "not the exit delay", event)
         left = self.owned[stake][event.owner] - event.amount
         must(left + self._slack(event.holder) >= 0, "more than it owned was taken out", event, left)
         self.owned[stake][event.owner] = max(left, Fraction(0))
-        leaving = Pocket(LEAVING[event.kind], event.holder)
+        leaving = Pocket(LEAVING[event.stake], event.holder)
         self.owned[leaving][event.due, event.owner] += event.amount
         self.changes[event.holder] += 1
         self.told.append(event)
 
     def on_exit_paid(self, page: Page, event: ExitPaid) -> None:
         """On its tick, what is left."""
-        leaving = Pocket(LEAVING[event.kind], event.holder)
+        leaving = Pocket(LEAVING[event.stake], event.holder)
         due = self.owned[leaving].pop((page.tick, event.owner), None)
         must(due is not None, "an exit was paid at another time", event)
         slack = self._slack(event.holder)
@@ -168,13 +168,13 @@ class StakingOracle(Oracle):
             case Pay():
                 due: Any = (sender, payload.receiver, payload.amount)
             case AddStake():
-                due = Staked(payload.kind, sender, sender, payload.amount)
+                due = Staked(payload.stake, sender, sender, payload.amount)
             case Delegate():
-                due = Staked(payload.kind, payload.delegate, sender, payload.amount)
+                due = Staked(payload.stake, payload.delegate, sender, payload.amount)
             case Unstake() | Undelegate():
                 holder = sender if isinstance(payload, Unstake) else payload.delegate
                 at = Tick(page.tick + self.delay)
-                due = Unstaked(payload.kind, holder, sender, payload.amount, at)
+                due = Unstaked(payload.stake, holder, sender, payload.amount, at)
             case _:
                 return
         must(told == ([due] if reason is None else []), "not what was asked for", told, due)
@@ -184,7 +184,7 @@ class StakingOracle(Oracle):
     def _check_refusal(self, sender: Account, payload: Any, reason: str) -> None:
         other: Any = getattr(payload, "receiver", getattr(payload, "delegate", None))
         holder: Account = sender if isinstance(payload, AddStake | Unstake) else other
-        kind = PocketKind.BALANCE if isinstance(payload, Pay) else STAYING[payload.kind]
+        kind = PocketKind.BALANCE if isinstance(payload, Pay) else STAYING[payload.stake]
         stake = Pocket(kind, holder)
         key = self.keys.get(sender)
         held, slack = self.pockets[Pocket(PocketKind.BALANCE, sender)], self._slack(holder)
@@ -194,7 +194,7 @@ class StakingOracle(Oracle):
             "BALANCE_TOO_LOW": held < payload.amount,
             "STAKE_TOO_LOW": self.owned[stake][sender] - slack < payload.amount,
             "OTHER_VRF_KEY": key is not None and key != getattr(payload, "vrf_key", key),
-            "NOT_LENT": isinstance(payload, Delegate) and payload.kind is StakeKind.SEQUENCER,
+            "NOT_LENT": isinstance(payload, Delegate) and payload.stake is StakeKind.SEQUENCER,
             "NO_DELEGATE": self.owned[stake][holder] <= slack,
         }
         must(grounds.get(reason, True), "refused without reason", reason, payload)

@@ -173,7 +173,7 @@ class Audit:
             holder = sender if isinstance(payload, Unstake) else payload.delegate
             due = moment.tick + self._genesis.network.exit_delay_ticks
             is_named = isinstance(payload, Unstake) or holder != sender
-            stakes = self._stakes[payload.kind]
+            stakes = self._stakes[payload.stake]
             return is_named and stakes.take(holder, sender, payload.amount, due)
         if self._balances.get(sender, 0) < payload.amount or not self._may_add(
             moment, sender, payload
@@ -185,7 +185,7 @@ class Audit:
             self._balances[payload.receiver] = held + payload.amount
         else:
             holder = sender if isinstance(payload, AddStake) else payload.delegate
-            self._stakes[payload.kind].add(holder, sender, payload.amount)
+            self._stakes[payload.stake].add(holder, sender, payload.amount)
         return True
 
     def _may_add(self, moment: Moment, sender: Account, payload: Staking) -> bool:

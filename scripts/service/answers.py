@@ -14,14 +14,15 @@ from typing import Any, Final, Protocol
 from p2p.limits import Size
 from p2p.registry import Statistics as NetworkStatistics
 from protocol.agents import View
-from protocol.errors import Reason
+from protocol.errors import Reason, Refused
 from protocol.ledger import PocketKind, balance, log_stake, prover_stake, sequencer_stake
 from protocol.machine import EVIDENCE
-from protocol.messages import Operation, Payload, operation_hash
+from protocol.messages import AddStake, Delegate, Operation, Pay, Payload, operation_hash
 from protocol.params import RuleChoice
 from protocol.ports import Clock, RollupState
 from protocol.replica import Replica
 from protocol.rollup import FEE_MAX
+from protocol.staking import STAKING, StakingPayload
 from protocol.types import Account, Count, Nonce, Slot, Stake, Tick
 from scripts.service.desk import Desk
 from scripts.service.story import ACCOUNT_POCKETS, Story
@@ -40,6 +41,7 @@ from scripts.service.values import (
     Queued,
     Refusal,
     RuleName,
+    StakeOrder,
     TransferOrder,
     Tree,
     Validators,
@@ -316,20 +318,65 @@ def pending(source: Source, asked: Asked) -> PendingOperations:
 
 def submit(source: Source, asked: Asked) -> Queued:
     """Have a payload signed with the node's keys and ordered."""
-    payload: Payload = asked.body
-    machine = source.node.machine
-    handled = (*EVIDENCE, *machine.sequencing.handles, *machine.proving.handles)
+    return _queue(source, asked.body)
+
+
+def stake(source: Source, asked: Asked) -> Queued:
+    """Turn free money of the node's account into its own stake."""
+    order: StakeOrder = asked.body
+    return _queue(source, AddStake(order.stake, order.amount, source.desk.vrf_key))
+
+
+def unstake(source: Source, asked: Asked) -> Queued:
+    """Take own stake out; it is paid after the exit delay."""
+    return _queue(source, asked.body)
+
+
+def delegate(source: Source, asked: Asked) -> Queued:
+    """Lend free money to another account as its log or prover stake."""
+    return _queue(source, asked.body)
+
+
+def undelegate(source: Source, asked: Asked) -> Queued:
+    """Take back what was lent; it is paid after the exit delay."""
+    return _queue(source, asked.body)
+
+
+def pay(source: Source, asked: Asked) -> Queued:
+    """Send free money on the log to another account, which may be new."""
+    return _queue(source, asked.body)
+
+
+def _queue(source: Source, payload: Payload) -> Queued:
+    machine, account = source.node.machine, source.node.account
+    handled = (*EVIDENCE, *STAKING, *machine.sequencing.handles, *machine.proving.handles)
     if not isinstance(payload, handled):
         kinds = ", ".join(sorted({one.__name__ for one in handled}))
         raise refuse(409, Reason.UNHANDLED_KIND, f"this network's rules handle {kinds}")
     until = Tick(machine.tick + machine.genesis.network.epoch_ticks)
-    operation = Operation(source.node.account, Nonce(0), until, payload)
+    operation = Operation(account, Nonce(0), until, payload)
     objection = machine.objection(operation, Tick(machine.tick + 1))
+    hint = "GET /v1/accounts/own shows what the account holds"
     if objection is not None:
-        raise refuse(409, objection, "GET /v1/accounts/own shows what the account holds")
+        raise refuse(409, objection, hint)
+    if isinstance(payload, STAKING):
+        _check_staking(source, payload, hint)
     _require_room(source)
     source.desk.submit(payload)
     return Queued(None, "/v1/operations/pending")
+
+
+def _check_staking(source: Source, payload: StakingPayload, hint: str) -> None:
+    """Refuse what the final state speaks against, with the fee taken into account."""
+    machine, account = source.node.machine, source.node.account
+    try:
+        machine.staking.check(machine.ledger, account, payload)
+    except Refused as refusal:
+        raise refuse(409, refusal.reason, hint, refusal.detail) from None
+    fee, held = machine.genesis.network.operation_fee, machine.ledger.holds(balance(account))
+    if held < fee + (payload.amount if isinstance(payload, Pay | AddStake | Delegate) else 0):
+        detail = f"it has {held}, and the operation's fee is {fee}"
+        raise refuse(409, Reason.BALANCE_TOO_LOW, hint, detail)
 
 
 def transfer(source: Source, asked: Asked) -> Queued:

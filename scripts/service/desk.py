@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
+from protocol import vrf
 from protocol.agents import Action, AgentEvent, Send, SlotBegan, Submit, View
 from protocol.messages import Payload, SignedTransfer, Transfer, sign_transfer
 from protocol.ordering.validators import Identity
 from protocol.ports import RollupState
-from protocol.types import NetworkId, Nonce
+from protocol.types import NetworkId, Nonce, VrfKey
 from scripts.service.values import TransferOrder
 
 WAITING_MAX: Final = 64
@@ -44,6 +45,11 @@ class Desk:
     def is_full(self) -> bool:
         """Whether nothing more can be taken in now."""
         return len(self._waiting) >= WAITING_MAX or len(self._sent) >= SENT_MAX
+
+    @property
+    def vrf_key(self) -> VrfKey:
+        """The key of the node's lots, with which its account stakes."""
+        return vrf.public_key(self._identity.vrf_seed)
 
     def submit(self, payload: Payload) -> None:
         """Have a payload signed and ordered."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
-from protocol.messages import Payload
+from protocol.messages import Delegate, Pay, Payload, Undelegate, Unstake
 from scripts.service import answers
 from scripts.service.answers import Asked, Source
 from scripts.service.values import (
@@ -22,6 +22,7 @@ from scripts.service.values import (
     Peers,
     PendingOperations,
     Queued,
+    StakeOrder,
     TransferOrder,
     Tree,
     Validators,
@@ -91,6 +92,21 @@ class OtherRoute:
     sentence: str
 
 
+def _order(name: str, answer: Callable[[Source, Asked], Any], takes: type) -> JsonRoute:
+    """A path that has an operation of the node's account ordered."""
+    return JsonRoute(
+        name,
+        f"/v1/{name}",
+        answer,
+        Queued,
+        method="POST",
+        status=202,
+        takes=takes,
+        needs_token=True,
+        refusals=(409, 429),
+    )
+
+
 _JOB: Final = Parameter("job", "the job's digits, or its number")
 _ACCOUNT: Final = Parameter("account", "digits, a name of the genesis, or own")
 
@@ -146,6 +162,11 @@ JSON_ROUTES: Final = (
         needs_token=True,
         refusals=(409, 429, 503),
     ),
+    _order("stake", answers.stake, StakeOrder),
+    _order("unstake", answers.unstake, Unstake),
+    _order("delegate", answers.delegate, Delegate),
+    _order("undelegate", answers.undelegate, Undelegate),
+    _order("pay", answers.pay, Pay),
 )
 """Paths that answer with JSON."""
 

@@ -163,6 +163,11 @@ def parse(kind: Any, raw: Any, place: str = "body") -> Any:
         return raw
     if kind is TreeIndex:
         return TreeIndex(*parse(tuple[Count, Count], raw, place))
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        names = {one.name: one for one in kind}
+        is_known = isinstance(raw, str) and raw in names
+        _expect(is_known, place, f"one of {', '.join(names)}")
+        return names[raw]
     if _is_union(kind):
         return _parse_union(typing.get_args(kind), raw, place)
     if typing.get_origin(kind) is tuple:

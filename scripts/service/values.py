@@ -12,6 +12,7 @@ from enum import Enum
 from protocol.errors import Reason
 from protocol.events import Event
 from protocol.ledger import Cause, PocketKind
+from protocol.messages import StakeKind
 from protocol.types import (
     Account,
     Amount,
@@ -455,6 +456,14 @@ class TransferOrder:
     amount: Amount
     fee: Amount
     nonce: Nonce | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StakeOrder:
+    """Free money of this node's account that becomes its own stake, under its own VRF key."""
+
+    stake: StakeKind
+    amount: Amount
 
 
 @dataclass(frozen=True, slots=True)

@@ -199,6 +199,43 @@ def test_a_running_node_hands_out_a_bundle_and_answers_its_owner(
     assert read_bundle(tmp_path / "node" / "join.toml").checkpoint is not None
 
 
+def test_money_and_stake_are_moved_and_what_it_means_is_said(shared: Shared) -> None:
+    """One after the other on a real log; each says at which height and from when on it counts."""
+
+    def asked(*words: object, code: int = 0) -> str:
+        process = provnet(*words, "--wait", "--node", shared.node)
+        shown, _ = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == code, shown
+        return shown
+
+    def ticks(pattern: str, shown: str) -> list[int]:
+        found = re.fullmatch(pattern, shown.strip())
+        assert found is not None, shown
+        return [int(one) for one in found.groups()]
+
+    network = shared.bundle.genesis.network
+    at, epoch, tick = ticks(
+        r"final at tick (\d+): 7 of log stake, which counts from epoch (\d+), tick (\d+)",
+        asked("stake", 7, "--kind", "log"),
+    )
+    assert epoch == (at - 1) // network.epoch_ticks + 3
+    assert tick == epoch * network.epoch_ticks + 1
+    at, due = ticks(
+        r"final at tick (\d+): 3 of log stake counts no more, and is paid at tick (\d+)",
+        asked("unstake", 3, "--kind", "log"),
+    )
+    assert due == at + network.exit_delay_ticks
+    lent = asked("delegate", "prover-1", 5, "--kind", "prover")
+    assert "5 of prover stake, which counts at once" in lent
+    back = asked("undelegate", "prover-1", 5, "--kind", "prover")
+    assert "5 of prover stake counts no more" in back
+    assert f"11 paid to {'cd' * 32}" in asked("pay", "cd" * 32, 11)
+    refused = asked("unstake", 10**12, "--kind", "log", code=1)
+    assert "the sender has less of this stake there than it wants to take out" in refused
+    assert "hint: " in refused
+    assert "king is no kind of stake" in asked("stake", 1, "--kind", "king", code=1)
+
+
 def test_a_port_in_use_is_named(shared: Shared) -> None:
     port = Address.parse(shared.bundle.bootstrap[0]).port
     node = shared.folder / "nodes" / "prover-1" / "node.toml"
