@@ -79,19 +79,23 @@ NETWORKS: dict[str, tuple[Scenario, Mapping[str, Move]]] = {
 }
 
 KNOWN: tuple[tuple[str, int], ...] = (
+    ("judged", 25),
+    ("bonded", 7),
+    ("staking", 29),
+    ("staking", 3),
+    ("owned", 12),
     ("bonded", 14),
-    ("judged", 42),
-    ("judged", 58),
+    ("staking", 7),
+    ("staking", 18),
     ("shared", 13),
-    ("owned", 33),
-    ("bonded", 40),
-    ("owned", 53),
-    ("bonded", 33),
-    ("bonded", 64),
-    ("plain", 33),
-    ("bonded", 27),
+    ("owned", 21),
+    ("owned", 9),
     ("bonded", 9),
+    ("shared", 7),
+    ("bonded", 0),
     ("bonded", 22),
+    ("bonded", 6),
+    ("shared", 4),
 )
 """Stories that are known to reach something rare, told first."""
 
