@@ -176,8 +176,9 @@ class Staking:
                 self._add(frame, (kind, delegate), sender, amount, operation)
             case Unstake(kind, amount):
                 self._take(frame, (kind, sender), sender, amount, operation)
-            case Undelegate(kind, delegate, amount):
-                self._take(frame, (kind, delegate), sender, amount, operation)
+            case _:
+                holding = (payload.stake, payload.delegate)
+                self._take(frame, holding, sender, payload.amount, operation)
 
     def check(self, ledger: Ledger, sender: Account, payload: StakingPayload) -> None:
         """Look whether an operation would take effect, its fee apart. Raises Refused."""
@@ -196,9 +197,10 @@ class Staking:
                 _check_funds(ledger, sender, amount)
             case Unstake(kind, amount):
                 self._check_owned(ledger, (kind, sender), sender, amount)
-            case Undelegate(kind, delegate, amount):
-                _check_other(sender, delegate)
-                self._check_owned(ledger, (kind, delegate), sender, amount)
+            case _:
+                _check_other(sender, payload.delegate)
+                holding = (payload.stake, payload.delegate)
+                self._check_owned(ledger, holding, sender, payload.amount)
 
     def _check_owned(
         self, ledger: Ledger, holding: Holding, owner: Account, amount: Amount

@@ -7,7 +7,7 @@ from typing import Final
 
 from protocol.messages import AddStake, Delegate, Pay, StakeKind, Undelegate, Unstake
 from protocol.testing.cast import NEWCOMER, OUTSIDER, PROVERS, SEQUENCERS, actor
-from protocol.testing.moves import ANYBODY, MOVES, Move, name_of
+from protocol.testing.moves import ANYBODY, MOVES, Move, accuse, name_of
 from protocol.testing.world import World
 from protocol.types import Amount
 
@@ -67,6 +67,13 @@ def doze(world: World, *, who: str, ticks: int) -> None:
     world.wait(ticks)
 
 
+def flee(world: World, *, whom: str, amount: int) -> None:
+    """Somebody takes log stake out, and is accused before it is paid."""
+    unstake(world, who=whom, kind=StakeKind.LOG, amount=amount)
+    world.step()
+    accuse(world, who=OUTSIDER, whom=whom, how="two votes", ago=0)
+
+
 HOLDERS: Final = (*SEQUENCERS, *PROVERS)
 """Who can be lent stake."""
 
@@ -98,6 +105,7 @@ STAKING: Final[Mapping[str, Move]] = {
         },
     ),
     "settle_in": Move(settle_in, 2, {"kind": tuple(StakeKind), "amount": (100, 7, 300)}),
+    "flee": Move(flee, 2, {"whom": SEQUENCERS, "amount": (1, 2, 3)}),
     "doze": Move(doze, 2, {"who": (*SEQUENCERS, NEWCOMER), "ticks": (0, 5, 9, 17)}),
 }
 """The moves of this file."""

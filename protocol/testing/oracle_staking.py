@@ -60,6 +60,8 @@ class StakingOracle(Oracle):
         self.owned: dict[Pocket, Owned] = defaultdict(lambda: defaultdict(Fraction))
         self.changes: Counter[bytes] = Counter()
         self.keys: dict[Account, bytes] = {}
+        self.young: dict[Account, int] = {}
+        self.paid: Moved | None = None
         self.told: list[Any] = []
         self.penalty: Moved | None = None
         genesis = scenario.genesis()
@@ -86,6 +88,8 @@ class StakingOracle(Oracle):
                 self._shrink(moved)
             if moved.target.kind in KINDS:
                 self.owned[moved.target][moved.target.owner] += moved.amount
+        if moved.cause is Cause.EXIT_PAID:
+            self.paid = moved
         if moved.cause is Cause.PAYMENT:
             self.told.append((moved.source.owner, moved.target.owner, moved.amount))
         self.pockets[moved.source] -= moved.amount
@@ -123,6 +127,7 @@ class StakingOracle(Oracle):
         epoch = (page.tick - 1) // self.scenario.epoch_ticks
         must(event.counts_from == epoch + 3, "a key counts at another time", event)
         self.keys[event.account] = event.vrf_key
+        self.young[event.account] = event.counts_from
 
     def on_staked(self, page: Page, event: Staked) -> None:
         """More of the owner's, own or lent to somebody with own stake."""
@@ -153,6 +158,11 @@ class StakingOracle(Oracle):
         must(due is not None, "an exit was paid at another time", event)
         slack = self._slack(event.holder)
         must(abs(event.amount - (due or 0)) <= slack, "not what is left", event, due)
+        paid, self.paid = self.paid, None
+        target = Pocket(PocketKind.BALANCE, event.owner)
+        told = (leaving, target, event.amount) if event.amount else None
+        moved = paid and (paid.source, paid.target, paid.amount)
+        must(moved == told, "an exit was paid to somebody else", event, paid)
         self.changes[event.holder] += 1
 
     def _slack(self, holder: Account) -> int:
@@ -168,6 +178,8 @@ class StakingOracle(Oracle):
             case Pay():
                 due: Any = (sender, payload.receiver, payload.amount)
             case AddStake():
+                is_its = payload.vrf_key == self.keys.get(sender)
+                must(reason is not None or is_its, "stake with another key", payload)
                 due = Staked(payload.stake, sender, sender, payload.amount)
             case Delegate():
                 due = Staked(payload.stake, payload.delegate, sender, payload.amount)
@@ -200,8 +212,11 @@ class StakingOracle(Oracle):
         must(grounds.get(reason, True), "refused without reason", reason, payload)
 
     def conclude(self, page: Page, machine: Machine) -> None:
-        """Nothing that is due is left, and all owners together own a pocket."""
+        """Nothing that is due is left, each owns its part of a pocket, and keys count in time."""
         self._end_penalty(None)
+        epoch = (page.tick - 1) // self.scenario.epoch_ticks
+        old = {one: key for one, key in self.keys.items() if self.young.get(one, 0) <= epoch}
+        must(machine.vrf_keys == old, "a key counts too early or too late", page.tick)
         for pocket, parts in self.owned.items():
             if pocket.kind not in KINDS:
                 continue
@@ -211,3 +226,7 @@ class StakingOracle(Oracle):
             whole = sum(parts.values(), Fraction(0))
             slack = self._slack(Account(pocket.owner))
             must(abs(whole - self.pockets[pocket]) <= slack, "not all owners", pocket, whole)
+            for owner, part in parts.items() if pocket.kind in STAYING.values() else ():
+                holding = (KINDS[pocket.kind], Account(pocket.owner))
+                owned = machine.staking.owned(machine.ledger, holding, owner)
+                must(abs(owned - part) <= slack, "not its part", pocket, owner, owned, part)

@@ -28,6 +28,7 @@ ELECTED_FAULTS = (
         PROGRESS,
         "            and one.prover not in self.failures\n",
         "",
+        seed=4,
         like=SHARED,
     ),
     Fault(
@@ -35,7 +36,7 @@ ELECTED_FAULTS = (
         PAY,
         "left = max(0, ticks - max(0, claim.tick - settled_at))",
         "left = ticks",
-        seed=9,
+        seed=13,
         like=SHARED,
     ),
     Fault(
@@ -51,6 +52,7 @@ ELECTED_FAULTS = (
         ELECTED,
         "if not self._has_room(place, sender):",
         "if False:",
+        seed=4,
         like=SHARED,
     ),
     Fault(
@@ -74,6 +76,7 @@ ELECTED_FAULTS = (
         AFTERWARDS,
         "frame.moment.tick > self.claims_end(closed)",
         "frame.moment.tick >= self.claims_end(closed)",
+        seed=1,
         like=SHARED,
     ),
     Fault(

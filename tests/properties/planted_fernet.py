@@ -90,7 +90,7 @@ FERNET_FAULTS = (
         FERNET,
         "best = next((one.job for one in self._state.open_blocks), None)",
         "best = next((one for one, job in jobs.items() if job.is_proven), None)",
-        seed=4,
+        seed=6,
         parameters=QUICK_F0,
     ),
     FernetFault(

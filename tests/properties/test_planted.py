@@ -9,11 +9,11 @@ from tests.properties.planted import FAULTS
 from tests.properties.planted_bonded import BONDED_FAULTS
 from tests.properties.planted_elected import ELECTED_FAULTS
 from tests.properties.planted_fernet import FERNET_FAULTS
+from tests.properties.planted_staking import STAKING_FAULTS
 
 STORIES = 200
 
-
-ALL = (*FAULTS, *FERNET_FAULTS, *ELECTED_FAULTS, *BONDED_FAULTS)
+ALL = (*FAULTS, *FERNET_FAULTS, *ELECTED_FAULTS, *BONDED_FAULTS, *STAKING_FAULTS)
 
 
 @pytest.mark.parametrize("fault", ALL, ids=[fault.name for fault in ALL])

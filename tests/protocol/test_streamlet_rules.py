@@ -12,7 +12,16 @@ from dataclasses import replace
 import pytest
 
 from protocol.errors import Reason, Refused
-from protocol.messages import ProposalEvidence, VoteEvidence, block_hash
+from protocol.messages import (
+    Certificate,
+    CertifiedBlock,
+    LogBlock,
+    ProposalEvidence,
+    Vote,
+    VoteEvidence,
+    block_hash,
+    sign_vote,
+)
 from protocol.ordering import (
     Discarded,
     Equivocation,
@@ -26,8 +35,15 @@ from protocol.ordering import (
 )
 from protocol.ordering.orphans import ORPHANS_PER_PROPOSER
 from protocol.ordering.streamlet import SLOTS_KEPT
+from protocol.types import Slot
 from tests.protocol.streamlet_bench import Bench, at, final_slots, notarised_slots
-from tests.protocol.streamlet_network import compose, identity, quick_cryptography, vote_for
+from tests.protocol.streamlet_network import (
+    NETWORK,
+    compose,
+    identity,
+    quick_cryptography,
+    vote_for,
+)
 
 ME = 3
 
@@ -846,3 +862,74 @@ def test_validators_are_distinct_and_have_stake(bench):
     for wrong in ((), (*members, members[0]), (replace(members[0], stake=0),)):
         with pytest.raises(ValueError, match="at least one"):
             Validators(wrong)
+
+
+# Epochs: the last block of one is final by a certified first block of the next one
+
+
+SHORT = 3
+
+
+def at_border() -> tuple[Bench, Streamlet, LogBlock]:
+    """An engine that knows the last block of its epoch, and a first block of the next one."""
+    bench = Bench(epoch_ticks=SHORT)
+    engine = bench.engine(ME)
+    bench.feed(engine, 1, 2, 4)
+    assert not engine.is_over
+    return bench, engine, bench.block(bench.chain(1, 2, 4)[-1], 5)
+
+
+def shown_in(bench: Bench, block: LogBlock, slot: int) -> Certificate:
+    """Votes of a quorum for the block, given in a slot."""
+    name = block_hash(block.header)
+    votes = [
+        sign_vote(one.signing_seed, NETWORK, Vote(one.account, Slot(slot), name))
+        for one in bench.identities[:3]
+    ]
+    return Certificate(
+        Slot(slot), name, tuple(sorted((one.vote.voter, one.signature) for one in votes))
+    )
+
+
+def refused(engine: Streamlet, block: LogBlock, certificate: Certificate) -> Reason:
+    with pytest.raises(Refused) as refusal:
+        engine.on_certified(CertifiedBlock(block, certificate), at(7))
+    assert not engine.is_over
+    return refusal.value.reason
+
+
+def test_the_first_block_of_the_next_epoch_makes_the_last_one_final():
+    bench, engine, block = at_border()
+    outputs = engine.on_certified(CertifiedBlock(block, shown_in(bench, block, 5)), at(7))
+    assert final_slots(outputs)[-1] == 4
+    assert engine.is_over
+    assert engine.next(bench.validators).epoch == 1
+
+
+def test_a_first_block_whose_parent_is_not_known_shows_that_we_are_behind():
+    bench, _, block = at_border()
+    behind = bench.engine(ME)
+    bench.feed(behind, 1, 2)
+    assert refused(behind, block, shown_in(bench, block, 5)) is Reason.LATER_EPOCH
+
+
+def test_a_first_block_on_another_than_the_last_shows_nothing():
+    bench, engine, block = at_border()
+    second = bench.chain(1, 2)[-1]
+    astray = bench.altered(block, parent=second.link.block, certificate=second.certificate)
+    assert refused(engine, astray, shown_in(bench, astray, 5)) is Reason.LATER_EPOCH
+
+
+def test_certificates_at_a_border_are_of_the_slots_of_their_blocks():
+    bench, engine, block = at_border()
+    assert refused(engine, block, shown_in(bench, block, 6)) is Reason.BAD_CERTIFICATE
+    border = bench.blocks(1, 2, 4)[-1].block
+    late = bench.altered(block, certificate=shown_in(bench, border, 3))
+    assert refused(engine, late, shown_in(bench, late, 5)) is Reason.BAD_CERTIFICATE
+
+
+def test_a_header_that_names_other_successors_is_refused(bench):
+    block = bench.altered(bench.block(bench.genesis, 1), successors=bytes(32))
+    with pytest.raises(Refused) as refusal:
+        bench.engine(ME).on_block(block, at(1))
+    assert refusal.value.reason is Reason.WRONG_SUCCESSORS
