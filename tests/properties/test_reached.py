@@ -79,23 +79,20 @@ NETWORKS: dict[str, tuple[Scenario, Mapping[str, Move]]] = {
 }
 
 KNOWN: tuple[tuple[str, int], ...] = (
-    ("judged", 25),
-    ("bonded", 7),
-    ("staking", 29),
-    ("staking", 3),
-    ("owned", 12),
+    ("staking", 25),
     ("bonded", 14),
-    ("staking", 7),
-    ("staking", 18),
-    ("shared", 13),
-    ("owned", 21),
+    ("judged", 25),
+    ("staking", 15),
+    ("bonded", 30),
     ("owned", 9),
+    ("shared", 39),
+    ("bonded", 41),
+    ("bonded", 25),
     ("bonded", 9),
-    ("shared", 7),
-    ("bonded", 0),
+    ("staking", 13),
+    ("shared", 33),
     ("bonded", 22),
-    ("bonded", 6),
-    ("shared", 4),
+    ("bonded", 28),
 )
 """Stories that are known to reach something rare, told first."""
 

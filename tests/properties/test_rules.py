@@ -86,3 +86,9 @@ def test_stories_of_all_that_elected_provers_can_do(seed):
 @pytest.mark.parametrize("seed", range(30))
 def test_stories_of_bonded_provers_from_seeds(seed):
     tell(any_scenario(Dice(seed), BONDED), seed, table=BONDED_MOVES)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_stories_of_changing_stake_from_seeds(seed):
+    like, moves = ((Scenario(), STAKING_MOVES), (BONDED, BONDED_STAKING_MOVES))[seed % 2]
+    tell(any_scenario(Dice(seed), like), seed, table=moves)
