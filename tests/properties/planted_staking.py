@@ -72,7 +72,7 @@ STAKING_FAULTS = (
         "what others own is taken out",
         STAKING,
         "if amount > worth:",
-        "if owner not in shares or amount > held:",
+        "if worth == 0 or amount > ledger.holds(stake_of(holding)):",
         seed=29,
     ),
     StakingFault(
@@ -85,7 +85,7 @@ STAKING_FAULTS = (
     StakingFault(
         "lent to who has nothing at stake",
         STAKING,
-        "if self.owned(frame.ledger, (kind, delegate), delegate) == 0:",
+        "if self.owned(ledger, (kind, delegate), delegate) == 0:",
         "if False:",
         seed=1,
     ),
