@@ -140,13 +140,18 @@ class StakingOracle(Oracle):
         self.told.append(event)
 
     def on_unstaked(self, page: Page, event: Unstaked) -> None:
-        """No more than was the owner's, and paid after the delay."""
+        """No more than was the owner's, and paid after the delay.
+
+        Exits that were lost whole before are void.
+        """
         stake = Pocket(STAYING[event.stake], event.holder)
         must(event.due == page.tick + self.delay, "not the exit delay", event)
         left = self.owned[stake][event.owner] - event.amount
         must(left + self._slack(event.holder) >= 0, "more than it owned was taken out", event, left)
         self.owned[stake][event.owner] = max(left, Fraction(0))
         leaving = Pocket(LEAVING[event.stake], event.holder)
+        if self.pockets[leaving] == event.amount:
+            self.owned[leaving].clear()
         self.owned[leaving][event.due, event.owner] += event.amount
         self.changes[event.holder] += 1
         self.told.append(event)

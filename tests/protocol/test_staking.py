@@ -198,6 +198,16 @@ def test_stake_that_was_lost_whole_leaves_no_claim_on_what_comes_after():
     assert refusals(unstake(at, "s1", 30)) == []
 
 
+def test_an_exit_that_was_lost_whole_is_void_once_another_begins():
+    at = world(penalty=10_000)
+    unstake(at, "s1", 3)
+    equivocate(at, "s1")
+    at.say("s1", AddStake(StakeKind.LOG, Amount(30), actor("s1").vrf_key))
+    at.step()
+    unstake(at, "s1", 20)
+    assert [one.amount for one in of(ExitPaid, at.wait(DELAY))] == [20]
+
+
 @pytest.mark.parametrize(
     ("loan", "reason"),
     [
