@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 from protocol.agents import Action, AgentEvent, Submit, View
 from protocol.happenings import BlockFinal
+from protocol.ledger import log_stake
 from protocol.messages import SlashVote
 from protocol.rules import Ballot
 
@@ -23,7 +24,8 @@ class JurorAgent:
 
     def decide(self, view: View, event: AgentEvent) -> tuple[Action, ...]:
         """After each block, a vote on each slash that the account may vote on."""
-        return tuple(self._votes(view)) if isinstance(event, BlockFinal) else ()
+        stake = view.machine.ledger.holds(log_stake(view.account))
+        return tuple(self._votes(view)) if isinstance(event, BlockFinal) and stake else ()
 
     def _votes(self, view: View) -> Iterator[Action]:
         machine, pending = view.machine, view.own_pending()

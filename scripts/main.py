@@ -130,6 +130,9 @@ def join(
     ] = "observer",
     name: Annotated[str, typer.Option(help="Name of the node; default: its role.")] = "",
     out: Annotated[Path | None, typer.Option(help="The node's folder.")] = None,
+    stake: Annotated[
+        int, typer.Option(min=0, help="Stake so much for the role once there is the money.")
+    ] = 0,
     blocks: Annotated[int, typer.Option(help="Stop once so many blocks are settled.")] = 0,
     digest: Annotated[str, typer.Option(help="How the bundle's digest must begin.")] = "",
     passphrase: Annotated[
@@ -157,6 +160,7 @@ def join(
         passphrase=new_passphrase if passphrase else None,
         listen_host=listen_host,
         listen_port=listen_port,
+        stake=stake,
     )
     order = Order(bundle, wishes, digest, out, blocks)
     with Display(Console(highlight=False), plain=plain) as display, _errors_of_a_node():

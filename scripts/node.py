@@ -66,6 +66,7 @@ from prover.pool import PoolSettings, ProvingFailed, open_pool
 from prover.tasks import ProvingTask
 from scripts.bundle import parse_addresses
 from scripts.cheats.node import Cheats
+from scripts.clerk import Clerk
 from scripts.configuration import ConfigurationError, NodeConfiguration, ProverConfiguration
 from scripts.greeting import Greeter
 from scripts.keys import load_identity
@@ -235,12 +236,18 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A node that runs, for those that accompany it."""
+    """A node that runs, for those that accompany it.
 
+    :ivar clerk: takes what they want ordered.
+    """
+
+    folder: Path
     configuration: NodeConfiguration
+    identity: Identity
     node: Node
     host: LibP2PNetwork
     greeter: Greeter
+    clerk: Clerk
 
 
 class Companion(Protocol):
@@ -358,6 +365,7 @@ async def _run_node(start: _Start) -> None:
     greeter.serve(host)
     # 4. observers
     agents = make_agents(configuration, identity, genesis, backend)
+    clerk = Clerk()
     cheats = Cheats(configuration.cheats, events.cheat)
     service = make_service(configuration, folder, identity, network, clock)
     with (
@@ -376,7 +384,7 @@ async def _run_node(start: _Start) -> None:
                 backend=backend,
                 genesis_state=genesis_state,
                 clock=clock,
-                agents=(*agents, *service.agents),
+                agents=(*agents, clerk, *service.agents),
                 workshop=workshop,
                 offload=in_thread,
                 observer=Observers((events.observe, companion.observe, *service.observers)),
@@ -386,7 +394,9 @@ async def _run_node(start: _Start) -> None:
             async with host.run(), cheats.running(), service.run(node, host, book, events.stage):
                 with start.stopping:
                     async with trio.open_nursery() as nursery:
-                        running = Running(configuration, node, host, greeter)
+                        running = Running(
+                            folder, configuration, identity, node, host, greeter, clerk
+                        )
                         await greeter.begin(node)
                         _start_beside(nursery, start, running, agents, book)
                         await node.run()
@@ -487,10 +497,8 @@ def make_agents(
     genesis: Genesis,
     backend: Plonky2Backend | ModelledBackend,
 ) -> tuple[Agent, ...]:
-    """The agents that the configuration asks for; a juror for whoever has log stake."""
-    agents: list[Agent] = []
-    if any(one.account == identity.account and one.log_stake for one in genesis.accounts):
-        agents.append(JurorAgent())
+    """The agents that the configuration asks for, and a juror for as long as there is log stake."""
+    agents: list[Agent] = [JurorAgent()]
     if configuration.prover is not None:
         agents += _proving_agents(configuration.prover, backend, backs_up=configuration.backup)
     if (own := configuration.sequencer) is not None:

@@ -148,8 +148,7 @@ def _meaning(order: Order, block: Mapping[str, Any], state: Mapping[str, Any]) -
             return f"{amount} of {name} counts no more, and is paid at tick {one['due']}"
     ticks = int(state["epoch_ticks"])
     if kind == StakeKind.LOG.name:
-        epoch = (int(block["tick"]) - 1) // ticks + SNAPSHOT_EPOCHS
-        return f"{amount} of {name}, which counts from epoch {epoch}, tick {epoch * ticks + 1}"
+        return f"{amount} of {name}, which counts from {log_stake_from(int(block['tick']), ticks)}"
     if kind == StakeKind.SEQUENCER.name:
         for one in _own(block["events"], "KeyRegistered", state, "account"):
             epoch = int(one["counts_from"])
@@ -157,6 +156,12 @@ def _meaning(order: Order, block: Mapping[str, Any], state: Mapping[str, Any]) -
                 f"tick {epoch * ticks + 1}"
             )
     return f"{amount} of {name}, which counts at once"
+
+
+def log_stake_from(tick: int, epoch_ticks: int) -> str:
+    """From when on log stake orders the log that was staked at a tick."""
+    epoch = (tick - 1) // epoch_ticks + SNAPSHOT_EPOCHS
+    return f"epoch {epoch}, tick {epoch * epoch_ticks + 1}"
 
 
 def _own(

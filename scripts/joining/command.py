@@ -15,10 +15,12 @@ from typing import Any
 
 from protocol.params import network_id
 from scripts.bundle import check_age
+from scripts.configuration import ConfigurationError
 from scripts.joining.display import Display
 from scripts.joining.fetch import get_bundle
 from scripts.joining.folder import NODE, Wishes, default_folder, prepare
 from scripts.joining.follower import Follower
+from scripts.joining.staker import KINDS
 from scripts.node import Companion, run_node
 
 
@@ -45,6 +47,10 @@ def join_network(order: Order, display: Display) -> int:
     :returns: 0, or 1 when the node disagreed with the network or never saw a final block.
     :raises ConfigurationError: when the bundle, the folder or the network cannot be used.
     """
+    if order.wishes.stake and order.wishes.role not in KINDS:
+        raise ConfigurationError(
+            f"{order.wishes.role.value}s have no stake", "join with --role, or without --stake"
+        )
     bundle = get_bundle(order.source, order.digest)
     check_age(bundle, time.time_ns() // 1_000_000)
     folder = order.folder or default_folder(bundle.genesis, order.wishes.name)
@@ -56,7 +62,7 @@ def join_network(order: Order, display: Display) -> int:
     found: list[Follower] = []
 
     def follow(stop: Callable[[], None]) -> Companion:
-        found.append(Follower(bundle, order.wishes.role, order.blocks, display, stop))
+        found.append(Follower(bundle, order.wishes, order.blocks, display, stop))
         return found[0]
 
     run_node(folder / NODE, stop_with_input=False, follow=follow)

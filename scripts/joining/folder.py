@@ -63,6 +63,7 @@ class Wishes:
     :ivar name: of the node.
     :ivar rules: folder from which files of rules that the genesis names are copied.
     :ivar passphrase: asked for the passphrase of new keys; None leaves them unlocked.
+    :ivar stake: what to stake for the role, in micro-units; 0: nothing.
     :ivar listen_host: None, as with the port: what the file says.
     """
 
@@ -72,6 +73,7 @@ class Wishes:
     passphrase: Callable[[], str] | None = None
     listen_host: str | None = None
     listen_port: int | None = None
+    stake: int = 0
 
 
 def data_home() -> Path:

@@ -1,4 +1,4 @@
-"""Accompanies a node that joins: connects, syncs, follows, and says what is wrong on the way.
+"""Accompanies a node that joins: connects, syncs, stakes, follows, and says what goes wrong.
 
 Rules. A join fails when no address of the bundle answers, when whoever answers is on another
 network, when the log does not go through the bundle's checkpoint, and for a validator when the
@@ -20,9 +20,10 @@ from protocol.happenings import BlockFinal, Halted
 from protocol.messages import block_hash
 from scripts.bundle import Bundle, BundleError, slot_start_ms
 from scripts.configuration import ConfigurationError
-from scripts.greeting import clock_sentence
+from scripts.greeting import Greeter, clock_sentence
 from scripts.joining.display import Display
-from scripts.joining.folder import Role
+from scripts.joining.folder import Role, Wishes
+from scripts.joining.staker import Staker
 from scripts.node import Running, SystemClock
 
 TELL_EVERY: Final = 10
@@ -52,7 +53,7 @@ class Follower:
     def __init__(
         self,
         bundle: Bundle,
-        role: Role,
+        wishes: Wishes,
         blocks: int,
         display: Display,
         stop: Callable[[], None],
@@ -60,7 +61,7 @@ class Follower:
         self.settled = 0
         self.failure: ConfigurationError | None = None
         self._bundle = bundle
-        self._role = role
+        self._wishes = wishes
         self._blocks = blocks
         self._display = display
         self._stop = stop
@@ -84,21 +85,27 @@ class Follower:
             self._fail(self._unanswered(running))
             return
         self._display.say(f"connected to {len(greeter.readings)} peers")
-        if greeter.is_off and self._role is Role.VALIDATOR:
+        if greeter.is_off and self._wishes.role is Role.VALIDATOR:
             sentence = f"{clock_sentence(greeter.error_ms)}: its votes would be of no use"
             self._fail(ConfigurationError(sentence, _CLOCK_HINT))
             return
         await self._sync(running)
         self._tell_tip(running)
         self._is_following = True
+        async with trio.open_nursery() as nursery:
+            if self._wishes.stake:
+                nursery.start_soon(Staker(running, self._wishes, self._display).run)
+            await self._watch_clock(greeter)
+
+    # --- steps ---
+
+    async def _watch_clock(self, greeter: Greeter) -> None:
         was_suspect = False
         while True:
             if greeter.is_suspect and not was_suspect:
                 self._warn(clock_sentence(greeter.error_ms), _CLOCK_HINT)
             was_suspect = greeter.is_suspect
             await trio.sleep(LOOK_S)
-
-    # --- steps ---
 
     def _unanswered(self, running: Running) -> ConfigurationError:
         if running.greeter.strangers:

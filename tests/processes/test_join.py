@@ -236,6 +236,35 @@ def test_money_and_stake_are_moved_and_what_it_means_is_said(shared: Shared) -> 
     assert "king is no kind of stake" in asked("stake", 1, "--kind", "king", code=1)
 
 
+def test_a_stranger_is_paid_stakes_and_does_not_stake_again(shared: Shared, tmp_path: Path) -> None:
+    """It waits for the money, says when its stake counts, and finds its stake at a second start."""
+    order = ("join", "--role", "validator", "--stake", 50, "--plain", "--out", tmp_path / "node")
+    path = tmp_path / "join.toml"
+    path.write_bytes(format_bundle(shared.bundle))
+    network, told = shared.bundle.genesis.network, list[str]()
+    for last in ("staked at tick", "this account has log stake already"):
+        process = provnet(*order, path)
+        for line in output_of(process):
+            told.append(line.strip())
+            if found := re.match(r"waiting for (\d+) to stake: pay ([0-9a-f]{64})", line):
+                assert int(found[1]) == 50 + network.operation_fee
+                paid = provnet("pay", found[2], 2_000, "--wait", "--node", shared.node)
+                assert "2,000 paid to" in paid.communicate(timeout=PATIENCE_S)[0]
+            if line.startswith(last):
+                break
+        process.send_signal(signal.SIGTERM)
+        rest, _ = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == 0, rest
+    assert sum(line.startswith("staking 50 as log stake") for line in told) == 1
+    staked = [one for one in read_lines(tmp_path / "node/events.jsonl") if one["kind"] == "Staked"]
+    account = load_identity(tmp_path / "node" / "keys.toml").account.hex()
+    own = {(one["tick"], one["stake"], one["amount"]) for one in staked if one["owner"] == account}
+    ((tick, kind, amount),) = own
+    assert (kind, amount) == ("LOG", 50)
+    epoch = (tick - 1) // network.epoch_ticks + 3
+    assert any(f", counts from epoch {epoch}, tick " in line for line in told)
+
+
 def test_a_port_in_use_is_named(shared: Shared) -> None:
     port = Address.parse(shared.bundle.bootstrap[0]).port
     node = shared.folder / "nodes" / "prover-1" / "node.toml"

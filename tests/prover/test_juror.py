@@ -41,3 +41,9 @@ def test_it_votes_once_after_a_block_and_includes_nothing() -> None:
     assert decide(facts) == []
     facts.pending = (SlashVote(JOB, ME, False),)
     assert len(decide(facts)) == 1
+
+
+def test_who_has_no_log_stake_does_not_vote() -> None:
+    ballot = (Ballot(JOB, OTHER, (LEAF,)),)
+    assert decide(Facts([], errands=ballot, stake=0)) == []
+    assert len(decide(Facts([], errands=ballot, stake=1))) == 1
