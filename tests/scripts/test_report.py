@@ -224,7 +224,7 @@ def test_times_are_the_differences_of_the_records(played: Played, story: Story, 
         proving = [one for one in block.way if one.stage is Stage.PROVING]
         assert {one.end_ms - one.start_ms for one in proving} == {PROOF_MS}
     stages = {one.stage for block in story.blocks for one in block.way}
-    assert stages >= {Stage.MISSED, Stage.START, Stage.PROVING, Stage.ORDERING, Stage.FINALITY}
+    assert stages >= {Stage.MISSED, Stage.START, Stage.PROVING, Stage.FINALITY}
 
 
 def test_waits_of_a_tree_node_are_the_differences_of_its_records(story: Story, html: str) -> None:
