@@ -137,9 +137,9 @@ def test_delayed_messages_cost_time_only(tmp_path: Path) -> None:
     _, verdict = told(tmp_path, Mischief(delay_ms=150))
     (outcome,) = verdict.fields["cheats"]
     assert outcome["is_met"]
-    told = re.search(r"by (\d+) ms in the mean", outcome["sentence"])
-    assert told is not None
-    assert 140 <= int(told[1]) <= 160, "each is 100 to 200 ms, and there are hundreds"
+    mean = re.search(r"by (\d+) ms in the mean", outcome["sentence"])
+    assert mean is not None
+    assert 140 <= int(mean[1]) <= 160, "each is 100 to 200 ms, and there are hundreds"
     assert verdict.faults == ()
 
 
