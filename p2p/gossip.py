@@ -98,7 +98,7 @@ class GuardedRouter(GossipSub):
         self._pending_messages = nowhere
         self._replays: dict[ID, TokenBucket] = {}
 
-    def _check_equivocation(self, msg: rpc_pb2.Message) -> bool:  # noqa: ARG002
+    def _check_equivocation(self, msg: rpc_pb2.Message) -> bool:  # noqa: ARG002 -- library's
         # keeps a thousand whole messages; two messages with one number do no harm here
         return True
 
@@ -200,7 +200,7 @@ class GuardedRouter(GossipSub):
         them to the stream past the queue: two large messages at once become one heap of rubble.
         """
 
-    def _prune_pending_messages(self, peer_id: ID) -> None:  # noqa: ARG002
+    def _prune_pending_messages(self, peer_id: ID) -> None:  # noqa: ARG002 -- library's
         return
 
     async def send_recent_messages(self, peer_id: ID, topic: str) -> None:

@@ -37,7 +37,7 @@ from libp2p.peer.peerinfo import PeerInfo
 from libp2p.rcmgr import Direction
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE, Transport as NoiseTransport
 from libp2p.tools.anyio_service import background_trio_service
-from multiaddr import Multiaddr  # type: ignore[import-untyped]  # it has no types
+from multiaddr import Multiaddr
 
 from p2p import guards, limits
 from p2p.conduct import Conduct

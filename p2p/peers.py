@@ -338,8 +338,7 @@ class Keeper:
                     await self._connections.dial(address)
                 self._book.succeeded(account)
                 return
-            # the library raises many types; all of them mean that it did not work
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:  # noqa: BLE001 -- the library raises many types
                 log.debug("a dial of %s failed: %r", address, error)
         raise OSError("no address of the account answers")
 

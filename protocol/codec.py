@@ -31,7 +31,7 @@ from functools import cache
 from operator import attrgetter, call
 from typing import Any, Final, TypeVar, Union, get_args, get_origin
 
-import msgpack  # type: ignore[import-untyped]  # it has no types
+import msgpack
 
 from protocol.errors import Reason, Refused
 from protocol.types import BOUNDS, LENGTHS

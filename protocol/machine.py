@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from types import GenericAlias
 from typing import Any, TypeAlias
 
 from protocol.beacon import genesis_beacon
@@ -217,7 +218,7 @@ class Machine:
         self.saved: Saved | None = None
         self._story = self.digest
         kinds = Common, state_type(sequencing), state_type(proving)
-        self._state_type: Any = tuple[kinds]  # type: ignore[valid-type]
+        self._state_type: Any = GenericAlias(tuple, kinds)
         sequencing.start(genesis_root)
 
     # --- reading ---

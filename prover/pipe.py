@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import astuple, dataclass
 from typing import Any, Final, TypeAlias
 
-import msgpack  # type: ignore[import-untyped]  # it has no types
+import msgpack
 
 from protocol.types import TreeIndex
 from prover.tasks import LeafTask, MergeTask, ProvingTask

@@ -70,7 +70,7 @@ class Client:
         """Final blocks above a height, with their events, as they come, as long as the node tells
         of them. Raises :class:`NotAnswered`.
         """
-        request = urllib.request.Request(  # noqa: S310
+        request = urllib.request.Request(  # noqa: S310 -- http or https
             self.url.rstrip("/") + "/v1/events", headers={"last-event-id": str(after)}
         )
         try:
@@ -90,7 +90,9 @@ class Client:
 
     def _ask(self, path: str, body: bytes | None) -> Any:
         headers = {"authorization": f"Bearer {self.token}"} if self.token else {}
-        request = urllib.request.Request(self.url.rstrip("/") + path, body, headers)  # noqa: S310
+        request = urllib.request.Request(  # noqa: S310 -- http or https
+            self.url.rstrip("/") + path, body, headers
+        )
         try:
             with _opener().open(request, timeout=ANSWER_S) as answer:
                 return json.loads(answer.read(ANSWER_BYTES_MAX))

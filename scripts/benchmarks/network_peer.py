@@ -143,6 +143,7 @@ def count_sent_bytes() -> None:
         _SENT[0] += len(data)
         await original(self, data)
 
+    # a method of a class is replaced
     trio.SocketStream.send_all = counted  # type: ignore[method-assign, assignment]
 
 

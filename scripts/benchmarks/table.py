@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 
 from scripts.benchmarks.figures import Figure, Listing, Section
@@ -37,19 +37,23 @@ def show(console: Console, section: Section) -> None:
         console.print(_listing(listing))
 
 
+COLUMNS: Final[tuple[tuple[str, JustifyMethod], ...]] = (
+    ("what", "left"),
+    ("value", "right"),
+    ("against", "left"),
+    ("value", "right"),
+    ("ratio", "right"),
+    ("least .. most", "right"),
+    ("rounds", "right"),
+    ("aim", "left"),
+)
+"""Titles of the columns of figures, and to which side they lean."""
+
+
 def _figures(figures: Sequence[Figure]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for title, justify in (
-        ("what", "left"),
-        ("value", "right"),
-        ("against", "left"),
-        ("value", "right"),
-        ("ratio", "right"),
-        ("least .. most", "right"),
-        ("rounds", "right"),
-        ("aim", "left"),
-    ):
-        table.add_column(title, justify=justify)  # type: ignore[arg-type]  # rich's literal
+    for title, justify in COLUMNS:
+        table.add_column(title, justify=justify)
     for one in figures:
         table.add_row(
             one.name,

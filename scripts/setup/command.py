@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> int:
 def become(program: Path, *arguments: str) -> int:
     """Replace this process by ``program``."""
     sys.stdout.flush()
-    os.execv(program, [str(program), *arguments])  # noqa: S606
+    os.execv(program, [str(program), *arguments])  # noqa: S606 -- our own program
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:

@@ -48,7 +48,7 @@ class Court:
             PROVER, Count(0), LeafContent(leaf.digest, leaf.fees)
         )
         self.served: dict[bytes, bytes] = {}
-        self.archive.fetch = self._fetch  # type: ignore[method-assign]
+        self.archive.fetch = self._fetch
 
     async def _fetch(self, name: Any, size_max: int, holders: tuple[Any, ...]) -> bytes | None:
         await trio.lowlevel.checkpoint()

@@ -59,7 +59,7 @@ class Crowd:
         async def emit(control: Any, peer: ID) -> None:
             self.controls[peer].append(control)
 
-        self.router.emit_control_message = emit  # type: ignore[method-assign]
+        self.router.emit_control_message = emit
 
     def sent(self) -> dict[ID, bytes]:
         """What waits for each peer for whom something waits."""

@@ -98,4 +98,4 @@ def test_a_validator_joins_is_restarted_and_leaves(tmp_path: Path) -> None:
 
 
 def _is_by(final: object, who: Resident) -> bool:
-    return final.moment.proposer == who.account  # type: ignore[attr-defined, no-any-return]
+    return final.moment.proposer == who.account

@@ -131,9 +131,9 @@ def test_a_free_lock_is_taken_without_a_turn_of_the_scheduler() -> None:
 
 def test_the_locks_of_a_small_message_are_prompt_and_the_lock_of_the_streams_is_not() -> None:
     async def body() -> None:
-        connection = Yamux(FakeSession(b""), ID, is_initiator=True)  # type: ignore[arg-type]
+        connection = Yamux(FakeSession(b""), ID, is_initiator=True)
         stream = YamuxStream(1, connection, True)
-        socket = TrioTCPStream(FakeSocket(b"", 1))  # type: ignore[arg-type]
+        socket = TrioTCPStream(FakeSocket(b"", 1))
         for lock in (
             connection._write_lock,
             stream.rw_lock,
@@ -178,7 +178,7 @@ def test_reading_ahead_changes_no_byte(
 
     async def body() -> None:
         socket = FakeSocket(content, piece)
-        stream = TrioTCPStream(socket)  # type: ignore[arg-type]
+        stream = TrioTCPStream(socket)
         received = b""
         for ask in asks:
             chunk = await stream.read(ask)
@@ -194,7 +194,7 @@ def test_reading_ahead_changes_no_byte(
 def test_two_small_reads_are_one_of_the_socket() -> None:
     async def body() -> None:
         socket = FakeSocket(bytes(range(100)), 100)
-        stream = TrioTCPStream(socket)  # type: ignore[arg-type]
+        stream = TrioTCPStream(socket)
         assert await stream.read(2) + await stream.read(98) == bytes(range(100))
         assert len(socket.asked) == 1
 
@@ -245,7 +245,7 @@ class FakeSession:
 def test_a_body_that_has_arrived_is_taken_whole() -> None:
     async def body() -> None:
         session = FakeSession(b"headbodytail")
-        connection = Yamux(session, ID, is_initiator=True)  # type: ignore[arg-type]
+        connection = Yamux(session, ID, is_initiator=True)
         assert [await connection._read_data_body(4) for _ in range(3)] == [
             b"head",
             b"body",
@@ -258,7 +258,7 @@ def test_a_body_that_has_arrived_is_taken_whole() -> None:
 
 def test_a_body_that_never_arrives_still_has_a_deadline() -> None:
     async def body() -> None:
-        connection = Yamux(FakeSession(b"part"), ID, is_initiator=True)  # type: ignore[arg-type]
+        connection = Yamux(FakeSession(b"part"), ID, is_initiator=True)
         with pytest.raises(trio.TooSlowError):
             await connection._read_data_body(5)
 
@@ -268,7 +268,7 @@ def test_a_body_that_never_arrives_still_has_a_deadline() -> None:
 def test_frames_of_many_writers_do_not_mix() -> None:
     async def body() -> None:
         session = FakeSession(b"")
-        connection = Yamux(session, ID, is_initiator=True)  # type: ignore[arg-type]
+        connection = Yamux(session, ID, is_initiator=True)
         frames = [struct.pack("!BBHII", 0, 0, 0, 1, 40) + bytes([n]) * 40 for n in range(10)]
         async with trio.open_nursery() as nursery:
             for frame in frames:
@@ -281,7 +281,7 @@ def test_frames_of_many_writers_do_not_mix() -> None:
 @given(st.lists(st.integers(1, 20_000), max_size=60))
 def test_credit_is_returned_late_but_whole(reads: list[int]) -> None:
     async def body() -> None:
-        connection = Yamux(FakeSession(b""), ID, is_initiator=True)  # type: ignore[arg-type]
+        connection = Yamux(FakeSession(b""), ID, is_initiator=True)
         stream = YamuxStream(1, connection, True)
         returned = 0
 
@@ -289,7 +289,7 @@ def test_credit_is_returned_late_but_whole(reads: list[int]) -> None:
             nonlocal returned
             returned += increment
 
-        stream.send_window_update = send  # type: ignore[method-assign]
+        stream.send_window_update = send
         read = 0
         for size in reads:
             stream.recv_window -= size

@@ -114,7 +114,7 @@ class Loose(Bonded):
 
 
 class Unnamed(Bonded):
-    def snapshot(self) -> Nowhere:  # noqa: F821
+    def snapshot(self) -> Nowhere:  # noqa: F821 -- not there, which is the point
         return super().snapshot()
 
 

@@ -72,7 +72,7 @@ def win(agent: BidderAgent, world: World) -> None:
     (bid,) = offers(agent, world) or list(agent._offered.values())
     world.say("s0", Award(sign_bid(ME.seed, world.machine.network, bid)))
     applied = world.step()
-    final: Any = BlockFinal(None, None, applied)  # type: ignore[arg-type]
+    final: Any = BlockFinal(None, None, applied)
     assert offers(agent, world, final) == []
 
 
@@ -96,7 +96,7 @@ def test_it_offers_its_cost_with_a_margin_and_the_least_bond() -> None:
 @pytest.mark.parametrize(("work", "price"), [(0, 0), (1, 2), (10, 12), (11, 14)])
 def test_a_price_is_rounded_up(work: int, price: int) -> None:
     ask = SimpleNamespace(work=Work(work))
-    assert BidderAgent(BidderSettings()).price(ask) == price  # type: ignore[arg-type]
+    assert BidderAgent(BidderSettings()).price(ask) == price
 
 
 def test_it_offers_once_and_again_when_the_block_is_known() -> None:
@@ -126,7 +126,7 @@ def test_it_stops_while_so_many_blocks_are_its_own() -> None:
     assert agent._blocks(view(world)) == 1
     reveal(world, how="honest", who="s0")
     world.wait(2)
-    final: Any = BlockFinal(None, None, world.step())  # type: ignore[arg-type]
+    final: Any = BlockFinal(None, None, world.step())
     assert agent.decide(view(world), final) == ()
     assert (agent._won, agent._blocks(view(world))) == ({}, 1)
     lead(world)
@@ -140,7 +140,7 @@ def test_a_block_that_somebody_else_won_is_not_its_own() -> None:
     (bid,) = offers(agent, world)
     other = replace(bid, prover=actor("p2").account)
     world.say("s0", Award(sign_bid(actor("p2").seed, world.machine.network, other)))
-    final: Any = BlockFinal(None, None, world.step())  # type: ignore[arg-type]
+    final: Any = BlockFinal(None, None, world.step())
     assert offers(agent, world, final) == []
     assert agent._blocks(view(world)) == 0
 

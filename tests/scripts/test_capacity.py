@@ -27,7 +27,7 @@ REAL = Real()
 
 def test_calibrated_times_are_the_start_and_uncalibrated_ones_are_unknown() -> None:
     own = ProverConfiguration(workers=2, cores=4, memory_mib=4096, leaf_ms=1_000, merge_ms=2_000)
-    assert capacity_of(own, REAL) == Capacity(4, 2)  # type: ignore[arg-type]
+    assert capacity_of(own, REAL) == Capacity(4, 2)
     calibrated = ProverConfiguration(
         workers=2,
         cores=4,

@@ -38,7 +38,7 @@ def test_a_node_that_ends_by_itself_is_named_with_a_hint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def listening(run: object, name: str) -> None:
-        testnet._require_alive(run, name)  # type: ignore[arg-type]
+        testnet._require_alive(run, name)
 
     async def start(process: Process) -> None:
         process.is_wanted = True

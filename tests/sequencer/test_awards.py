@@ -202,7 +202,7 @@ def test_each_bid_counts_once() -> None:
     desk = Desk()
     (ask,) = desk.machine.asks()
     bid = desk.bid()
-    assert ranked((bid, bid), desk, ask) == (bid,)  # type: ignore[arg-type]
+    assert ranked((bid, bid), desk, ask) == (bid,)
 
 
 def test_where_it_leads_nothing_it_awards_nothing() -> None:

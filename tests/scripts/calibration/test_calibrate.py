@@ -157,4 +157,4 @@ def test_a_file_that_cannot_be_edited_stays_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError):
         set_prover(tmp_path / "none.toml", {"cores": 4})
     set_prover(path, {"cores": 4})
-    assert load_configuration(path).prover.cores == 4  # type: ignore[union-attr]
+    assert load_configuration(path).prover.cores == 4

@@ -42,7 +42,7 @@ def log(played: Played) -> PublicLog:
 
 def with_elected(log: PublicLog, **changed: object) -> PublicLog:
     """The same log, told under other parameters."""
-    settings = settings_of(replace(ELECTED, **changed))  # type: ignore[arg-type]
+    settings = settings_of(replace(ELECTED, **changed))
     choice = RuleChoice("elected", settings)
     return replace(log, genesis=replace(log.genesis, proving=choice))
 

@@ -385,7 +385,7 @@ def test_messages_are_delayed_by_the_mean_give_or_take_a_third() -> None:
                 await network.publish(Topic.BIDS, bytes([number]))
             before = trio.current_time()
             limits = {"size_max": 1, "timeout_ms": Milliseconds(1)}
-            await network.request(OTHER, "body", b"", **limits)  # type: ignore[arg-type]
+            await network.request(OTHER, "body", b"", **limits)
             assert 0.059 < trio.current_time() - before < 0.121
             await trio.sleep(1)
             cheat.nursery.cancel_scope.cancel()

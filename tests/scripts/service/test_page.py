@@ -52,7 +52,7 @@ def test_the_page_shows_the_network_trees_and_money(town: Town, browser: Browser
         cards = browser.run("[...document.querySelectorAll('.job')].map((one) => one.dataset.job)")
         assert len(cards) == 2
         for name in cards:
-            told = source.story.tree(bytes.fromhex(name))  # type: ignore[arg-type]
+            told = source.story.tree(bytes.fromhex(name))
             assert told is not None
             texts = browser.run(
                 f"[...document.querySelectorAll('[data-job=\"{name}\"] .node')]"
@@ -69,9 +69,9 @@ def test_the_page_shows_the_network_trees_and_money(town: Town, browser: Browser
         assert [row[0] for row in rows] == [f"prover-{number}" for number in range(1, 5)]
         for row in rows:
             account = town[row[0]].account
-            told_of = source.story.reliability(account)  # type: ignore[arg-type]
+            told_of = source.story.reliability(account)
             assert row[2].startswith(f"{told_of.kept} of {told_of.due}, ")
-            assert row[-1] == f"{source.story.income(account):,}"  # type: ignore[arg-type]
+            assert row[-1] == f"{source.story.income(account):,}"
         assert all(one.startswith((url, "data:")) for one in browser.requested)
         assert browser.errors == []
 

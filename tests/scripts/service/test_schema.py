@@ -93,5 +93,5 @@ def test_an_unknown_kind_is_refused(raw: Any) -> None:
 
 def test_a_left_out_entry_has_its_default() -> None:
     order = parse(TransferOrder, {"recipient": "ab" * 32, "amount": 1, "fee": 2})
-    assert order == TransferOrder(bytes.fromhex("ab" * 32), 1, 2, None)  # type: ignore[arg-type]
+    assert order == TransferOrder(bytes.fromhex("ab" * 32), 1, 2, None)
     assert is_dataclass(order)

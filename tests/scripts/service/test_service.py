@@ -57,7 +57,9 @@ def test_a_node_serves_what_it_is_told(town: Town, tmp_path: Path) -> None:
     book.add(address(peer, 4_002))
 
     async def main() -> None:
-        tell = lambda stage, **fields: told.append((stage, fields))  # noqa: E731
+        def tell(stage: str, **fields: Any) -> None:
+            told.append((stage, fields))
+
         async with service.run(resident.running, host, book, tell):
             url = (tmp_path / URL_FILE).read_text().strip()
             assert told == [("serving", {"url": url})]

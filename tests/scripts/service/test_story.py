@@ -152,7 +152,7 @@ def test_a_height_that_is_told_twice_counts_once(town: Town, story: Story) -> No
 
 def test_own_proofs_are_told_with_their_time(town: Town) -> None:
     story = source_of(town, "prover-2").story
-    nodes = [node for job in story.jobs() for node in story.tree(job.job)[1]]  # type: ignore[index]
+    nodes = [node for job in story.jobs() for node in story.tree(job.job)[1]]
     account = town["prover-2"].account
     own = [node for node in nodes if node.own_proof is not None]
     assert {node.index for node in nodes if node.prover == account} <= {one.index for one in own}
