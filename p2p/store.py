@@ -289,9 +289,7 @@ class Store:
         old = "SELECT hash FROM final WHERE height <= ?"
         with self._atomic("forget_log"):
             height = min(height, self.final_height() - 1)
-            for table in ("certificate", "block"):
-                drop = f"DELETE FROM {table} WHERE hash IN ({old})"  # noqa: S608 -- no input
-                self._rows(drop, height)
+            self._forget_blocks(old, height)
             self._rows("DELETE FROM final WHERE height <= ?", height)
 
     def final_blocks(
@@ -321,12 +319,13 @@ class Store:
         stay, because the block may be on its way.
         """
         forks = "SELECT hash FROM block WHERE height <= ? AND hash NOT IN (SELECT hash FROM final)"
-        for_certificates = f"DELETE FROM certificate WHERE hash IN ({forks})"  # noqa: S608 -- no input
-        for_blocks = f"DELETE FROM block WHERE hash IN ({forks})"  # noqa: S608 -- no input
         with self._atomic("prune_forks"):
-            final_height = self.final_height()
-            self._rows(for_certificates, final_height)
-            self._rows(for_blocks, final_height)
+            self._forget_blocks(forks, self.final_height())
+
+    def _forget_blocks(self, chosen: str, height: int) -> None:
+        for table in ("certificate", "block"):
+            forget = f"DELETE FROM {table} WHERE hash IN ({chosen})"  # noqa: S608 -- no input
+            self._rows(forget, height)
 
     # snapshots
 
