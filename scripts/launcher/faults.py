@@ -110,14 +110,14 @@ class Striker:
         self._plan = plan
         self._provers = _provers(plan)
         self._names = plan.names
-        self._owners: dict[tuple[str, int, int], str] = {}
+        self._owners: dict[tuple[str, int, int], str | None] = {}
         self._leaves = plan.wish.leaves
 
     def victims(self, node: str, record: dict[str, Any]) -> tuple[str, ...]:
         """Nodes to be killed because of a record of ``node``, in a fixed order."""
         if record["kind"] == "Assigned" and record["prover"] is not None:
             level, position = record["index"]
-            self._owners[record["job"], level, position] = self._names[record["prover"]]
+            self._owners[record["job"], level, position] = self._names.get(record["prover"])
         found: list[str] = []
         for fault in tuple(self._waiting):
             victims = self._struck(fault, node, record)

@@ -124,3 +124,13 @@ def test_more_leaves_get_longer_windows() -> None:
         return next(int(one.value) for one in settings if one.name == "leaf_window_ticks")
 
     assert window(16) > window(8) > window(4)
+
+
+def test_a_stranger_that_is_elected_is_nobody_to_kill() -> None:
+    striker = striker_of(plan(), "any@elected", "pair@leaf")
+    stranger = {"kind": "Assigned", "job": JOB, "index": [0, 0], "prover": "cd" * 32}
+    other = {**stranger, "job": "ef" * 32}
+    assert striker.victims("validator-1", other) == ()
+    assert striker.victims("validator-1", stranger) == ()
+    assert striker.victims("prover-1", started(0, 1)) == ()
+    assert striker.victims("prover-4", started(0, 2)) == ("prover-4", "prover-3")
