@@ -2,7 +2,8 @@
 
 It is TOML of at most :data:`BUNDLE_BYTES_MAX` bytes: a version, the network id, the genesis whole,
 addresses to ask first, if there is one a checkpoint (a recent final block of the log with the state
-digest after it), and in the last line the digest of every byte above it.
+digest after it), where a test network has one the address of its faucet, and in the last line the
+digest of every byte above it.
 
 Rules.
 
@@ -57,7 +58,11 @@ EXIT_DELAY_EPOCHS: Final = 2
 """Epochs for which a key that left the set can still be punished."""
 
 _DIGEST_LINE: Final = re.compile(rb'digest = "([0-9a-f]{64})"\n')
+FAUCET_MAX: Final = 200
+"""Longest address of a faucet, in characters."""
+
 _ENTRIES: Final = {"version", "network", "genesis", "bootstrap", "digest"}
+_FAUCET: Final = re.compile(r"https?://[A-Za-z0-9._~:/?#\[\]@!$&()*+,;=%-]+")
 _FRESH: Final = "get a fresh bundle: ./scripts/provnet bundle FOLDER on a machine of the network"
 
 
@@ -83,11 +88,15 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """What a stranger needs to join."""
+    """What a stranger needs to join.
+
+    :ivar faucet: where test money is given away, by http or https; empty: nowhere.
+    """
 
     genesis: Genesis
     bootstrap: tuple[str, ...]
     checkpoint: Checkpoint | None = None
+    faucet: str = ""
 
 
 def exit_delay_ms(network: NetworkParameters) -> int:
@@ -114,14 +123,17 @@ def format_bundle(bundle: Bundle) -> bytes:
             f'height = {one.height}, block = "{one.block.hex()}", state = "{one.state.hex()}", '
             f"time_ms = {one.time_ms} }}"
         ]
+    if bundle.faucet:
+        lines.append(f'faucet = "{bundle.faucet}"')
     body = "\n".join([*lines, f'genesis = """\n{genesis}"""']).encode() + b"\n"
     return body + f'digest = "{_digest(body).hex()}"\n'.encode()
 
 
-def bundle_of(node: Node, bootstrap: Iterable[Address]) -> bytes:
+def bundle_of(node: Node, bootstrap: Iterable[Address], faucet: str = "") -> bytes:
     """A fresh bundle of a running node, whose last final block is the checkpoint.
 
     :param bootstrap: addresses to ask first; what no stranger could dial is left out.
+    :param faucet: where test money is given away; empty: nowhere.
     """
     link, machine = node.replica.engine.anchor.link, node.machine
     genesis = machine.genesis
@@ -129,7 +141,7 @@ def bundle_of(node: Node, bootstrap: Iterable[Address]) -> bytes:
     if link.height:
         time_ms = slot_start_ms(genesis.network, link.slot)
         checkpoint = Checkpoint(link.height, link.block, machine.digest, time_ms)
-    return format_bundle(Bundle(genesis, dialable(bootstrap), checkpoint))
+    return format_bundle(Bundle(genesis, dialable(bootstrap), checkpoint, faucet))
 
 
 def slot_start_ms(network: NetworkParameters, slot: int) -> int:
@@ -170,9 +182,8 @@ def bundle_of_folder(folder: Path) -> Bundle:
             f"{folder} is no run folder and no node folder",
             "name a folder that holds node.toml, or nodes with one in each",
         )
-    genesis = parse_genesis(
-        (nodes[0] / load_configuration(nodes[0] / "node.toml").genesis).read_text()
-    )
+    configurations = [load_configuration(one / "node.toml") for one in nodes]
+    genesis = parse_genesis((nodes[0] / configurations[0].genesis).read_text())
     told = [_told_by(one, genesis.network) for one in nodes]
     bootstrap = dialable(one for addresses, _ in told for one in addresses)
     if not bootstrap:
@@ -182,7 +193,8 @@ def bundle_of_folder(folder: Path) -> Bundle:
         )
     checkpoints = [one for _, one in told if one is not None]
     latest = max(checkpoints, key=lambda one: one.height, default=None)
-    return Bundle(genesis, bootstrap, latest)
+    faucet = next((one.faucet_url for one in configurations if one.faucet_url), "")
+    return Bundle(genesis, bootstrap, latest, faucet)
 
 
 def _told_by(folder: Path, network: NetworkParameters) -> tuple[list[Address], Checkpoint | None]:
@@ -291,7 +303,9 @@ def _checked(table: dict[str, Any]) -> Bundle:
             f"the bundle has version {version}; this program reads version {VERSION}",
             "use the provnet of the network's people, or ask them for a bundle of this version",
         )
-    _expect(set(table) - {"checkpoint"} == _ENTRIES, f"it holds {', '.join(sorted(table))}")
+    _expect(
+        set(table) - {"checkpoint", "faucet"} == _ENTRIES, f"it holds {', '.join(sorted(table))}"
+    )
     _expect(isinstance(table["genesis"], str), "its genesis is no text")
     try:
         genesis = parse_genesis(table["genesis"])
@@ -303,7 +317,19 @@ def _checked(table: dict[str, Any]) -> Bundle:
         genesis,
         _checked_bootstrap(table["bootstrap"]),
         None if checkpoint is None else _checked_checkpoint(checkpoint),
+        check_faucet(table["faucet"]) if "faucet" in table else "",
     )
+
+
+def check_faucet(address: object) -> str:
+    """The address of a faucet, as a bundle may carry it. Raises :class:`BundleError`."""
+    is_text = isinstance(address, str) and len(address) <= FAUCET_MAX
+    if not is_text or not _FAUCET.fullmatch(str(address)):
+        raise BundleError(
+            "the address of the faucet is none of http or https",
+            f"it reads like http://192.0.2.1:4080/, in at most {FAUCET_MAX} characters",
+        )
+    return str(address)
 
 
 def _checked_bootstrap(raw: Any) -> tuple[str, ...]:

@@ -123,6 +123,26 @@ class ApiConfiguration:
 
 
 @dataclass(frozen=True, slots=True)
+class FaucetConfiguration:
+    """A node that gives test money away; see ``scripts.service.faucet``.
+
+    :ivar amount: what one gift is, in micro-units, as the other amounts.
+    :ivar pause_s: seconds between two gifts, to whomever.
+    :ivar account_pause_s: seconds between two gifts to one account.
+    :ivar account_max: most for one account within a period.
+    :ivar address_max: most for the accounts that ask from one address within a period.
+    :ivar period_s: length of the period, in seconds; it ends with each moment.
+    """
+
+    amount: int = 2_000_000
+    pause_s: int = 5
+    account_pause_s: int = 3_600
+    account_max: int = 4_000_000
+    address_max: int = 20_000_000
+    period_s: int = 86_400
+
+
+@dataclass(frozen=True, slots=True)
 class NodeConfiguration:
     """One process of a network.
 
@@ -131,6 +151,8 @@ class NodeConfiguration:
     :ivar listen_port: 0 lets the system choose.
     :ivar bootstrap: addresses to connect to first.
     :ivar announce: addresses under which others reach it, where these are not what it listens on.
+    :ivar faucet_url: where the network's test money is given away, for its bundles; empty: nowhere,
+        or here.
     :ivar backup: its sequencer and its prover together make a whole block where a round came to
         nothing and the rule lets anybody do so.
     """
@@ -142,12 +164,14 @@ class NodeConfiguration:
     listen_port: int = 0
     bootstrap: tuple[str, ...] = ()
     announce: tuple[str, ...] = ()
+    faucet_url: str = ""
     backup: bool = False
     prover: ProverConfiguration | None = None
     sequencer: SequencerConfiguration | None = None
     traffic: TrafficConfiguration | None = None
     cheats: CheatConfiguration | None = None
     api: ApiConfiguration | None = None
+    faucet: FaucetConfiguration | None = None
 
 
 def load_configuration(path: Path) -> NodeConfiguration:
@@ -167,7 +191,31 @@ def checked_configuration(table: dict[str, Any], place: str) -> NodeConfiguratio
             f"{place}: a backup is built by a sequencer and proven by a prover of the same node",
             "give the node both tables, [sequencer] and [prover], or no backup",
         )
+    if configuration.faucet is not None:
+        _check_faucet(configuration, configuration.faucet, place)
     return configuration
+
+
+def _check_faucet(
+    configuration: NodeConfiguration, faucet: FaucetConfiguration, place: str
+) -> None:
+    if configuration.api is None:
+        raise ConfigurationError(
+            f"{place}: a faucet is asked over the API, and there is none",
+            "give the node the table [api], too, with a host that others reach",
+        )
+    if not 0 < faucet.amount <= min(faucet.account_max, faucet.address_max):
+        raise ConfigurationError(
+            f"{place}: this faucet never gives: one gift is {faucet.amount}, and the most are "
+            f"{faucet.account_max} for an account and {faucet.address_max} for an address",
+            "give [faucet] an amount of at least 1 that is below both",
+        )
+    if faucet.account_pause_s > faucet.period_s:
+        raise ConfigurationError(
+            f"{place}: a pause of {faucet.account_pause_s} s outlasts the faucet's memory of "
+            f"{faucet.period_s} s",
+            "give [faucet] a longer period_s, or a shorter account_pause_s",
+        )
 
 
 def save_configuration(path: Path, configuration: NodeConfiguration) -> None:

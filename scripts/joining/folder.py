@@ -1,7 +1,8 @@
 """The folder of a node that joins: found again by every later start, never overwritten.
 
 It holds the genesis, ``keys.toml``, ``node.toml`` and the bundle last used. What a person changes
-in ``node.toml`` stays, but for the addresses to ask first, which are those of the bundle.
+in ``node.toml`` stays, but for the addresses to ask first and that of the faucet, which are those
+of the bundle.
 """
 
 from __future__ import annotations
@@ -110,7 +111,8 @@ def prepare(bundle: Bundle, folder: Path, wishes: Wishes) -> bool:
         if is_known
         else NodeConfiguration(wishes.name, GENESIS, api=ApiConfiguration())
     )
-    configuration = _with_role(replace(configuration, bootstrap=bundle.bootstrap), wishes.role)
+    found = replace(configuration, bootstrap=bundle.bootstrap, faucet_url=bundle.faucet)
+    configuration = _with_role(found, wishes.role)
     if wishes.listen_host is not None:
         configuration = replace(configuration, listen_host=wishes.listen_host)
     if wishes.listen_port is not None:

@@ -30,7 +30,7 @@ from tests.scripts.network import genesis
 GENESIS = genesis("modelled")
 ADDRESS = str(Address("ip4", "127.0.0.1", 4_001, GENESIS.accounts[0].account))
 CHECKPOINT = Checkpoint(7, bytes(range(32)), bytes(range(32, 64)), 9_000)
-WHOLE = Bundle(GENESIS, (ADDRESS,), CHECKPOINT)
+WHOLE = Bundle(GENESIS, (ADDRESS,), CHECKPOINT, "http://192.0.2.1:4080/")
 
 
 def renamed(name: str) -> Bundle:
@@ -40,7 +40,7 @@ def renamed(name: str) -> Bundle:
 
 @pytest.mark.parametrize(
     "bundle",
-    [WHOLE, replace(WHOLE, checkpoint=None), *map(renamed, ('"""', "\\", 'a"""b\\"', "é", "'''"))],
+    [WHOLE, Bundle(GENESIS, (ADDRESS,)), *map(renamed, ('"""', "\\", 'a"""b\\"', "é", "'''"))],
 )
 def test_a_bundle_is_read_back_as_written(bundle: Bundle) -> None:
     assert parse_bundle(format_bundle(bundle)) == bundle
@@ -106,6 +106,10 @@ def sealed(text: str) -> bytes:
         ("height = 7, ", "", "not whole"),
         ('state = "20', 'state = "', "state is no digest"),
         ("bootstrap", "[", "cannot be read"),
+        ('faucet = "http', 'faucet = "ftp', "address of the faucet"),
+        ("4080/", "4080/ ", "address of the faucet"),
+        ("4080/", "4080/" + "a" * 200, "address of the faucet"),
+        ('"http://192.0.2.1:4080/"', "1", "address of the faucet"),
     ],
 )
 def test_what_no_program_of_ours_writes_is_refused(old: str, new: str, words: str) -> None:
@@ -132,7 +136,9 @@ def test_a_folder_tells_the_addresses_of_its_nodes_and_the_last_final_block(
     for number, name in enumerate(("one", "two")):
         folder = tmp_path / "nodes" / name
         folder.mkdir(parents=True)
-        save_configuration(folder / "node.toml", NodeConfiguration(name, "../../genesis.toml"))
+        url = "http://192.0.2.1:4080/" if name == "two" else ""
+        configuration = NodeConfiguration(name, "../../genesis.toml", faucet_url=url)
+        save_configuration(folder / "node.toml", configuration)
         own = Address("ip4", "127.0.0.1", 4_001 + number, GENESIS.accounts[number].account)
         final = {"kind": "Final", "tick": 3 + number, "slot": 5, "block": "ab" * 32}
         events = [
@@ -150,7 +156,9 @@ def test_a_folder_tells_the_addresses_of_its_nodes_and_the_last_final_block(
     assert bundle.bootstrap[0] == ADDRESS
     assert bundle.bootstrap[2] == str(stranger)
     assert bundle.checkpoint == Checkpoint(4, b"\xab" * 32, b"\xcd" * 32, 5_000)
-    assert bundle_of_folder(tmp_path / "nodes/one").bootstrap == (ADDRESS,)
+    assert bundle.faucet == "http://192.0.2.1:4080/"
+    alone = bundle_of_folder(tmp_path / "nodes/one")
+    assert (alone.bootstrap, alone.faucet) == ((ADDRESS,), "")
 
 
 def test_a_folder_of_nothing_and_a_node_nobody_can_reach_are_refused(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from scripts.configuration import (
     ApiConfiguration,
     ConfigurationError,
+    FaucetConfiguration,
     NodeConfiguration,
     ProverConfiguration,
     SequencerConfiguration,
@@ -27,6 +28,7 @@ WHOLE = NodeConfiguration(
     sequencer=SequencerConfiguration(leaf_count=8),
     traffic=TrafficConfiguration(seed='quoted "seed"'),
     api=ApiConfiguration(names=("node.example",)),
+    faucet=FaucetConfiguration(amount=7),
 )
 
 
@@ -50,6 +52,16 @@ def test_a_configuration_is_read_back_as_written(
         ('name = "a"\ngenesis = "g"\nbackup = 1', "true or false"),
         ('name = "a"\ngenesis = "g"\nbackup = true\n[prover]', "prover of the same node"),
         ("name = ", "not TOML"),
+        ('name = "a"\ngenesis = "g"\n[faucet]', "asked over the API"),
+        *(
+            (f'name = "a"\ngenesis = "g"\n[api]\n[faucet]\n{entry}', words)
+            for entry, words in (
+                ("amount = 0", "never gives"),
+                ("account_max = 1", "never gives"),
+                ("address_max = 1", "never gives"),
+                ("period_s = 3", "outlasts"),
+            )
+        ),
     ],
 )
 def test_what_is_wrong_is_named_with_a_hint(tmp_path: Path, text: str, words: str) -> None:
