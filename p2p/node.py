@@ -13,10 +13,10 @@ arrives, run what it answers, and keep both in an order that survives a crash at
 - Bodies and proofs are checked, and proofs made, in tasks of their own that answer through the
   inbox.
 - Agents are asked after each event that concerns them; their actions are run like effects.
-- A node that hears of blocks it does not have, or sees no finality, asks its peers for certified
-  blocks.
-- At each border of an epoch it keeps a snapshot, if it has the rollup's state by then, and serves
-  it. A newcomer may begin with one of a peer, which the blocks that follow must prove.
+- A node that hears of blocks it does not have, or sees no finality, has them fetched
+  (``p2p.catching_up``).
+- At each border of an epoch it has a snapshot kept, if it has the rollup's state by then; where it
+  begins itself is for ``p2p.beginning`` to say.
 
 **Properties.** Nothing a peer sends ends the node or blocks its loop. After a restart it goes on
 from its store, signs nothing twice, and catches up.
@@ -33,20 +33,22 @@ from typing import Any, Final, TypeAlias
 import trio
 
 from p2p.archive import BODY_REQUEST, Archive, Offload
+from p2p.beginning import Beginning
+from p2p.catching_up import CatchingUp
 from p2p.journal import Entry, Journal, Started
 from p2p.judges import Judges
 from p2p.limits import HISTORY_EPOCHS, Size
-from p2p.snapshots import (
-    OFFERS_REQUEST,
-    PIECE_REQUEST,
-    Offer,
-    encode_offers,
-    fetch_offers,
-    fetch_snapshot,
-    read_piece,
+from p2p.observing import (
+    AgentTold,
+    MessageRefused,
+    Observer,
+    ProofCancelled,
+    ProofFinished,
+    ProofStarted,
+    Refusals,
 )
-from p2p.store import Store, StoreError
-from p2p.sync import BLOCKS_REQUEST, certified_from, decode_certified, encode_certified, tick_bytes
+from p2p.store import Store
+from p2p.sync import certified_from, finalise, put_certified
 from protocol.agents import (
     PAUSE_NOTE,
     PAUSED,
@@ -75,9 +77,8 @@ from protocol.agents import (
     is_paused,
 )
 from protocol.codec import encode
-from protocol.errors import Reason, Refused
+from protocol.errors import Reason
 from protocol.events import JobOpened, JobSettled, JobVoided
-from protocol.handover import Border, Snapshot, rollup_state, snapshot_name
 from protocol.happenings import (
     BlockFinal,
     BlockHeard,
@@ -102,7 +103,6 @@ from protocol.machine import Machine
 from protocol.messages import (
     BackupBlock,
     Bid,
-    CertifiedBlock,
     LogBlock,
     Payload,
     ProofEvidence,
@@ -112,16 +112,14 @@ from protocol.messages import (
     SignedTransfer,
     SignedVote,
     UncleClaim,
-    block_hash,
     body_hash,
-    header_is_signed,
     operation_hash,
     sign_bid,
 )
-from protocol.ports import Clock, Network, ProverBackend, RequestFailed, RollupState, Topic
+from protocol.ports import Clock, Network, ProverBackend, RollupState, Topic
 from protocol.replica import PENDING_MAX, Replica
 from protocol.rollup import ExecutedBlock
-from protocol.types import Account, BodyHash, Count, JobId, Milliseconds, Slot, Tick, TreeIndex
+from protocol.types import Account, BodyHash, Count, JobId, Milliseconds, Tick, TreeIndex
 
 INBOX_MAX: Final = 4_096
 """Events waiting for the owner; what arrives beyond is ignored and fetched later."""
@@ -132,94 +130,11 @@ CHECKS_MAX: Final = 64
 PROOF_LIFE_EPOCHS: Final = 2
 """For so many epochs proofs of closed jobs are kept: evidence and uncles are over by then."""
 
-REFUSALS_MAX: Final = 1_024
-"""Kinds, reasons and peers whose refusals are counted apart; strangers beyond are counted as one.
-"""
-
-SYNC_PAUSE_S: Final = 1.0
-"""Least pause between requests for certified blocks."""
-
-STALE_SLOTS: Final = 4
-"""After so many slots without finality a node asks its peers whether they know more."""
-
-NEWCOMER_ROUNDS: Final = 30
-"""How often a newcomer asks all peers for a snapshot, a pause after each round."""
-
-SYNC_BYTES_MAX: Final = 2_000_000
-"""Largest answer with certified blocks, in bytes."""
-
-SYNC_TIMEOUT_MS: Final = Milliseconds(10_000)
-"""Longest wait for an answer with certified blocks."""
-
 log = logging.getLogger("provnet.node")
 
 
-# --- what an observer is told ---
-
-
-@dataclass(frozen=True, slots=True)
-class ProofStarted:
-    """A worker was asked for a proof."""
-
-    key: ProofKey
-
-
-@dataclass(frozen=True, slots=True)
-class ProofFinished:
-    """A worker answered after ``wall_ms`` on ``threads`` threads."""
-
-    key: ProofKey
-    wall_ms: int
-    threads: int
-
-
-@dataclass(frozen=True, slots=True)
-class ProofCancelled:
-    """A proof was no longer needed, or failed; ``sentence`` says why."""
-
-    key: ProofKey
-    sentence: str
-
-
-@dataclass(frozen=True, slots=True)
-class AgentTold:
-    """An agent has a word for the operator."""
-
-    sentence: str
-
-
-@dataclass(frozen=True, slots=True)
-class MessageRefused:
-    """A message was refused and is somebody's fault.
-
-    :ivar peer: who forwarded what was gossiped, or signed what was refused later; None for what
-        this node wanted to say itself.
-    :ivar detail: what in particular: the hash of a body, the slot of a proposal; may be empty.
-    """
-
-    message: str
-    reason: Reason
-    peer: Account | None
-    detail: str
-
-
-NodeEvent: TypeAlias = (
-    BlockFinal
-    | Halted
-    | BlockKnown
-    | ProofKnown
-    | ProofStarted
-    | ProofFinished
-    | ProofCancelled
-    | AgentTold
-    | MessageRefused
-)
-
 Message: TypeAlias = LogBlock | SignedVote | SignedTransfer | SignedBid | SignedOperation
 """What arrives by gossip."""
-
-Observer: TypeAlias = Callable[[NodeEvent], None]
-"""Told of what the node did, on the owner's task: quick, and never raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,20 +196,34 @@ class Node:
             on_block=self._on_block_known,
             offload=parts.offload,
         )
+        self._refusals = Refusals(parts.observer)
+        self._catching_up = CatchingUp(
+            replica=parts.replica,
+            network=parts.network,
+            store=parts.store,
+            clock=parts.clock,
+            deliver=self._send.send,
+            on_refused=self._refusals.tell,
+        )
+        self._beginning = Beginning(
+            replica=parts.replica,
+            archive=self._archive,
+            network=parts.network,
+            store=parts.store,
+            backend=parts.backend,
+            clock=parts.clock,
+            offload=parts.offload,
+            ask_blocks=self._catching_up.ask,
+            on_refused=self._refusals.tell,
+        )
         self._running: dict[ProofKey, trio.CancelScope] = {}
         self._checks = trio.CapacityLimiter(CHECKS_MAX)
-        self._behind = trio.Event()
-        self._progress_slot = Slot(0)
         self._jobs_opened = 0
         self._is_paused = is_paused(self)
-        self.refusals: Counter[tuple[str, str, str]] = Counter()
         self._judges = Judges(parts.replica, self._deliver, self._on_refusal)
         for topic in Topic:
             parts.network.join(topic, self._judges.of(topic))
         parts.network.serve(BODY_REQUEST, self._archive.answer)
-        parts.network.serve(BLOCKS_REQUEST, self._answer_blocks)
-        parts.network.serve(OFFERS_REQUEST, self._answer_offers)
-        parts.network.serve(PIECE_REQUEST, self._answer_piece)
 
     # --- the view of agents ---
 
@@ -350,6 +279,11 @@ class Node:
         """The replica; for reading only."""
         return self._replica
 
+    @property
+    def refusals(self) -> Counter[tuple[str, str, str]]:
+        """How often a kind of message was refused, by kind, reason and the peer in hexadecimal."""
+        return self._refusals.counts
+
     def sizes(self) -> dict[str, Size]:
         """Entries of everything that the node keeps in memory, by name."""
         return {
@@ -392,18 +326,14 @@ class Node:
             self._nursery = nursery
             await self._begin()
             nursery.start_soon(self._archive.run)
-            nursery.start_soon(self._keep_synced)
+            nursery.start_soon(self._catching_up.run)
             nursery.start_soon(self._own)
 
     async def _begin(self) -> None:
         """Go on from the store, or begin."""
-        store = self._parts.store
         signed = self._replica.engine.signed
         self._journal(Started(self.machine.network, self.account, signed.proposal, signed.vote))
-        if store.begins_at():
-            await self._begin_with_own()
-        elif self._parts.is_newcomer and not store.final_height():
-            await self._begin_with_any()
+        self._retell(await self._beginning.begin(is_newcomer=self._parts.is_newcomer))
         self._restore()
 
     def _restore(self) -> None:
@@ -412,95 +342,9 @@ class Node:
         log.info("going on from %d stored blocks", len(stored))
         for one in stored:
             self._journal(CertifiedHeard((one,), now_ms))
-            for effect in self._replica.restore((one,), now_ms):
-                if isinstance(effect, BlockFinal):
-                    header = effect.block.header
-                    self._parts.store.finalise(header.height, block_hash(header))
-                    self._note_final(effect)
-                elif isinstance(effect, CheckBody):
-                    self._nursery.start_soon(self._check, effect.signed)
-
-    # --- beginning with a snapshot ---
-
-    async def _begin_with_own(self) -> None:
-        """The log does not reach down to the genesis: begin with the oldest snapshot kept."""
-        store = self._parts.store
-        height = min(height for height, _, _ in store.snapshots())
-        try:
-            snapshot = Snapshot.read(store.snapshot(height) or b"")
-            effects = await self._adopt(snapshot, certified_from(store, snapshot.height))
-        except Refused as refusal:
-            raise StoreError(
-                f"the snapshot of height {height} in the store cannot be used: {refusal}",
-                "move the store away and keep it; the node begins anew",
-            ) from None
-        self._retell(effects)
-
-    async def _begin_with_any(self) -> None:
-        """Begin with a snapshot of the first peer that has one that is proven. When all have been
-        asked in vain, begin with the genesis.
-        """
-        for _ in range(NEWCOMER_ROUNDS):
-            found: list[Offer] = []
-            for peer in self._parts.network.peers():
-                offers = await self._offers_of(peer)
-                found += offers
-                for offer in offers:
-                    if await self._begin_with(peer, offer):
-                        return
-            if self._parts.network.peers() and not found:
-                return
-            await trio.sleep(SYNC_PAUSE_S)
-
-    async def _offers_of(self, peer: Account) -> tuple[Offer, ...]:
-        try:
-            return await fetch_offers(self._parts.network, peer)
-        except RequestFailed:
-            return ()
-        except Refused as refusal:
-            self._blame(peer, "snapshots", refusal)
-            return ()
-
-    async def _begin_with(self, peer: Account, offer: Offer) -> bool:
-        """Whether the offered snapshot was fetched, proven and taken over."""
-        try:
-            payload = await fetch_snapshot(self._parts.network, peer, offer)
-            snapshot = await self._parts.offload(lambda: Snapshot.read(payload))
-            following = await self._ask_blocks(peer, snapshot.height)
-            effects = await self._adopt(snapshot, following)
-        except RequestFailed:
-            return False
-        except Refused as refusal:
-            self._blame(peer, "snapshot", refusal)
-            return False
-        log.info("beginning with the snapshot of height %d", snapshot.height)
-        with self._parts.store.transaction():
-            self._parts.store.put_snapshot(snapshot.height, offer.name, payload)
-            for effect in effects:
-                if isinstance(effect, Keep):
-                    self._put(effect.certified)
-                elif isinstance(effect, BlockFinal):
-                    header = effect.block.header
-                    self._parts.store.finalise(header.height, block_hash(header))
-        self._retell(effects)
-        return True
-
-    async def _adopt(
-        self, snapshot: Snapshot, following: Sequence[CertifiedBlock]
-    ) -> tuple[Effect, ...]:
-        """Have the replica and the archive go on from a snapshot. Raises Refused."""
-        parts, replica = self._parts, self._replica
-        known = replica.machine.read(snapshot.border.saved)
-        state = await parts.offload(
-            lambda: rollup_state(parts.backend, snapshot.accounts, known.settled_root)
-        )
-        effects = replica.adopt(
-            snapshot.border, following, replica.validators, parts.clock.now_ms()
-        )
-        self._archive.begin(known.settled_head, state)
-        for job in known.jobs.values():
-            self._archive.open(job.id, job.header)
-        return effects
+            effects = self._replica.restore((one,), now_ms)
+            finalise(self._parts.store, effects)
+            self._retell(effects)
 
     def _retell(self, effects: Sequence[Effect]) -> None:
         """Tell what came of blocks that are stored already."""
@@ -509,30 +353,6 @@ class Node:
                 self._note_final(effect)
             elif isinstance(effect, CheckBody):
                 self._nursery.start_soon(self._check, effect.signed)
-
-    def _blame(self, peer: Account, kind: str, refusal: Refused) -> None:
-        """Tell of a refusal; a snapshot that too little follows yet is nobody's fault."""
-        self._tell_refusal(MessageRefused(kind, refusal.reason, peer, refusal.detail))
-        if refusal.reason is not Reason.UNPROVEN_STATE:
-            self._parts.network.penalise(peer, refusal.reason.value)
-
-    async def _keep_snapshot(self, border: Border, state: RollupState) -> None:
-        """Keep what a newcomer can begin with, and no more of the log than is wanted."""
-        payload = await self._parts.offload(
-            lambda: Snapshot(border, tuple(state.accounts())).to_bytes()
-        )
-        store, height = self._parts.store, border.link.height
-        store.put_snapshot(height, snapshot_name(payload), payload)
-        kept = [height for height, _, _ in store.snapshots()]
-        ticks = self._parts.history_epochs * self.machine.genesis.network.epoch_ticks
-        if len(kept) > 1 and height > ticks:
-            store.forget_log(min(height - ticks, *kept))
-
-    async def _answer_offers(self, _peer: Account, _body: bytes) -> bytes | None:
-        return encode_offers(self._parts.store)
-
-    async def _answer_piece(self, _peer: Account, body: bytes) -> bytes | None:
-        return read_piece(self._parts.store, body)
 
     # --- stepping ---
 
@@ -571,7 +391,7 @@ class Node:
         for effect in self._replica.step(happening):
             await self._run(effect)
         if self._replica.slot > slot_before:
-            self._look_for_progress()
+            self._catching_up.look_for_progress()
             await self._ask_agents(SlotBegan(self._replica.slot))
 
     async def _run(self, effect: Effect) -> None:
@@ -582,13 +402,14 @@ class Node:
             case Publish(topic, payload):
                 await parts.network.publish(topic, payload)
             case Keep(certified):
-                self._keep(certified)
+                with parts.store.transaction():
+                    put_certified(parts.store, certified)
             case BlockFinal():
                 await self._finalise(effect)
             case CheckBody(signed):
                 self._nursery.start_soon(self._check, signed)
             case FetchBlocks():
-                self._behind.set()
+                self._catching_up.wake()
             case Rejected():
                 self._on_rejected(effect)
             case Halted(sentence):
@@ -597,26 +418,18 @@ class Node:
 
     # --- the log ---
 
-    def _keep(self, certified: CertifiedBlock) -> None:
-        with self._parts.store.transaction():
-            self._put(certified)
-
-    def _put(self, certified: CertifiedBlock) -> None:
-        header = certified.block.header
-        name = block_hash(header)
-        self._parts.store.put_block(name, header.height, encode(certified.block))
-        self._parts.store.put_certificate(name, encode(certified.certificate))
-
     async def _finalise(self, final: BlockFinal) -> None:
         header = final.block.header
-        self._parts.store.finalise(header.height, block_hash(header))
+        finalise(self._parts.store, (final,))
         if header.height % self.machine.genesis.network.epoch_ticks == 0:
             self._parts.store.prune_forks()
-        self._progress_slot = self._replica.slot
+        self._catching_up.note_progress()
         self._note_final(final)
         border, state = self._replica.border, self._archive.settled_state()
         if border is not None and border.link.height == header.height and state is not None:
-            self._nursery.start_soon(self._keep_snapshot, border, state)
+            epoch_ticks = self.machine.genesis.network.epoch_ticks
+            history_ticks = self._parts.history_epochs * epoch_ticks
+            self._nursery.start_soon(self._beginning.keep, border, state, history_ticks)
         await self._ask_agents(final)
 
     def _note_final(self, final: BlockFinal) -> None:
@@ -656,57 +469,6 @@ class Node:
         known = self._archive.proofs(record.job, record.index)
         if all(one.record != record for one in known):
             self._nursery.start_soon(self._check, signed)
-
-    def _look_for_progress(self) -> None:
-        # the clock may have been set back
-        self._progress_slot = min(self._progress_slot, self._replica.slot)
-        if self._replica.slot >= self._progress_slot + STALE_SLOTS:
-            self._behind.set()
-
-    async def _keep_synced(self) -> None:
-        while True:
-            await self._behind.wait()
-            self._behind = trio.Event()
-            for peer in self._parts.network.peers():
-                if await self._sync_from(peer):
-                    self._behind.set()
-                    break
-            await trio.sleep(SYNC_PAUSE_S)
-
-    async def _sync_from(self, peer: Account) -> bool:
-        """Ask one peer for what comes after our final block. Whether we got further."""
-        before = self._replica.final_height
-        try:
-            blocks = await self._ask_blocks(peer, before)
-        except RequestFailed:
-            return False
-        except Refused as refusal:
-            self._on_refusal("certified blocks", refusal.reason, peer)
-            self._parts.network.penalise(peer, refusal.reason.value)
-            return False
-        if not blocks:
-            return False
-        await self._send.send(CertifiedHeard(blocks, self._parts.clock.now_ms()))
-        await trio.sleep(SYNC_PAUSE_S / 10)
-        return self._replica.final_height > before
-
-    async def _ask_blocks(self, peer: Account, above: Tick) -> tuple[CertifiedBlock, ...]:
-        """Certified blocks of a peer, whose headers are signed. Raises RequestFailed, Refused."""
-        answer = await self._parts.network.request(
-            peer,
-            BLOCKS_REQUEST,
-            tick_bytes(above),
-            size_max=SYNC_BYTES_MAX,
-            timeout_ms=SYNC_TIMEOUT_MS,
-        )
-        blocks = decode_certified(answer, SYNC_BYTES_MAX)
-        network = self.machine.network
-        if not all(header_is_signed(network, one.block.signed) for one in blocks):
-            raise Refused(Reason.BAD_SIGNATURE)
-        return blocks
-
-    async def _answer_blocks(self, _peer: Account, body: bytes) -> bytes | None:
-        return encode_certified(self._parts.store, body, SYNC_BYTES_MAX)
 
     # --- bodies ---
 
@@ -755,25 +517,15 @@ class Node:
 
     def _on_refusal(self, kind: str, reason: Reason, peer: Account) -> None:
         if reason is Reason.LATER_EPOCH:
-            self._behind.set()
+            self._catching_up.wake()
             return
-        self._tell_refusal(MessageRefused(kind, reason, peer, ""))
+        self._refusals.tell(MessageRefused(kind, reason, peer, ""))
 
     def _on_rejected(self, rejected: Rejected) -> None:
         if rejected.reason not in (Reason.DUPLICATE, Reason.PAST_SLOT):
-            self._tell_refusal(
+            self._refusals.tell(
                 MessageRefused(rejected.kind, rejected.reason, rejected.signer, rejected.detail)
             )
-
-    def _tell_refusal(self, refused: MessageRefused) -> None:
-        kind, reason, peer = refused.message, refused.reason, refused.peer
-        key = kind, reason.name, "" if peer is None else peer.hex()
-        is_counted = key in self.refusals or len(self.refusals) < REFUSALS_MAX
-        self.refusals[key if is_counted else (kind, reason.name, "")] += 1
-        # what comes in floods is only counted, or it would fill our disk
-        if reason not in (Reason.TOO_MANY_PENDING, Reason.TOO_MANY_BIDS):
-            self._parts.observer(refused)
-            log.info("refused a %s: %s %s", kind, reason.value, refused.detail)
 
     # --- agents ---
 

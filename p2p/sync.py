@@ -7,16 +7,19 @@ trusts nobody: it checks what it gets.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from p2p.store import Store
 from protocol.codec import decode, encode
 from protocol.errors import Reason, Refused
+from protocol.happenings import BlockFinal, Effect
 from protocol.messages import (
     LOG_BLOCK_BYTES_MAX,
     Certificate,
     CertifiedBlock,
     LogBlock,
+    block_hash,
 )
 from protocol.types import Tick
 
@@ -56,6 +59,22 @@ def certified_from(
         if certificate is not None
     ]
     return tuple(one for one in found if one.block.header.height > above)
+
+
+def put_certified(store: Store, certified: CertifiedBlock) -> None:
+    """Keep a block and its certificate."""
+    header = certified.block.header
+    name = block_hash(header)
+    store.put_block(name, header.height, encode(certified.block))
+    store.put_certificate(name, encode(certified.certificate))
+
+
+def finalise(store: Store, effects: Iterable[Effect]) -> None:
+    """Mark in the store what became final."""
+    for effect in effects:
+        if isinstance(effect, BlockFinal):
+            header = effect.block.header
+            store.finalise(header.height, block_hash(header))
 
 
 def encode_certified(store: Store, request: bytes, size_max: int) -> bytes | None:

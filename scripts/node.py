@@ -29,11 +29,11 @@ from p2p.journal import Journal
 from p2p.limits import Size
 from p2p.node import (
     Node,
-    NodeEvent,
     NodeParts,
     Worked,
     Workshop,
 )
+from p2p.observing import NodeEvent
 from p2p.peers import Address, AddressBook
 from p2p.registry import NetworkEvent, ungrouped
 from p2p.store import Store, unusable

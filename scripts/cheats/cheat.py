@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeAlias
 
 import trio
 
-from p2p.node import NodeEvent
+from p2p.observing import NodeEvent
 from protocol.agents import Agent
 from protocol.ordering.validators import Identity
 from protocol.params import Genesis

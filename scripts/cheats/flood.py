@@ -19,7 +19,7 @@ import trio
 
 from p2p.archive import BODY_REQUEST
 from p2p.limits import REQUESTS_AT_ONCE_MAX
-from p2p.node import NodeEvent
+from p2p.observing import NodeEvent
 from protocol.codec import encode
 from protocol.happenings import BlockFinal
 from protocol.messages import Intent, Operation, sign_operation

@@ -9,7 +9,8 @@ from typing import Final
 
 import trio
 
-from p2p.node import NodeEvent, NodeParts
+from p2p.node import NodeParts
+from p2p.observing import NodeEvent
 from scripts.cheats.cheat import Cheat, Scene, Tell
 from scripts.cheats.delay import Delay
 from scripts.cheats.early import Early

@@ -18,7 +18,7 @@ from typing import ClassVar, Final
 import trio
 
 from p2p.failures import Failure
-from p2p.node import NodeEvent
+from p2p.observing import NodeEvent
 from protocol.events import JobOpened
 from protocol.happenings import BlockFinal
 from protocol.ports import Answer, Judge, Network, Topic, Verdict

@@ -13,7 +13,7 @@ from typing import Final
 
 import trio
 
-from p2p.node import NodeEvent
+from p2p.observing import NodeEvent
 from p2p.peers import Address
 from protocol.events import JobSettled
 from protocol.happenings import BlockFinal, Halted

@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from p2p.node import NodeEvent
+from p2p.observing import NodeEvent
 from protocol.happenings import BlockFinal
 from scripts.records import plain
 from scripts.service.application import told

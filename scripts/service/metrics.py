@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import Response
 
-from p2p.node import NodeEvent, ProofCancelled, ProofFinished
+from p2p.observing import NodeEvent, ProofCancelled, ProofFinished
 from protocol.events import (
     Event,
     JobOpened,

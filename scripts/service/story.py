@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from p2p.node import (
+from p2p.observing import (
     NodeEvent,
     ProofCancelled,
     ProofFinished,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import trio
 
-from p2p.node import ProofFinished
+from p2p.observing import ProofFinished
 from protocol import tree
 from protocol.agents import ProofKey
 from protocol.events import (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import trio
 
-from p2p.node import ProofStarted
+from p2p.observing import ProofStarted
 from protocol.events import (
     Acquittal,
     Assigned,

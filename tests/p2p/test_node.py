@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from p2p.memory import LinkModel
-from p2p.node import AgentTold, ProofStarted
+from p2p.observing import AgentTold, ProofStarted
 from protocol.events import (
     Assigned,
     IntentRegistered,

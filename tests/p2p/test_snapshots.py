@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trio
 
-from p2p.node import MessageRefused
+from p2p.observing import MessageRefused
 from p2p.snapshots import (
     OFFERS_MAX,
     OFFERS_REQUEST,

@@ -20,7 +20,8 @@ import trio.testing
 from p2p.journal import Journal
 from p2p.limits import HISTORY_EPOCHS
 from p2p.memory import LinkModel, MemoryNetwork
-from p2p.node import Node, NodeEvent, NodeParts, Worked
+from p2p.node import Node, NodeParts, Worked
+from p2p.observing import NodeEvent
 from p2p.store import Reached, Store, pass_by
 from protocol.events import Event
 from protocol.happenings import BlockFinal

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import trio
 
-from p2p.node import ProofStarted
+from p2p.observing import ProofStarted
 from scripts.launcher.plan import Wish
 from tests.p2p.town import Town, live
 

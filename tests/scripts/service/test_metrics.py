@@ -6,7 +6,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from p2p.node import ProofFinished
+from p2p.observing import ProofFinished
 from protocol.events import (
     JobOpened,
     JobSettled,

@@ -1,0 +1,203 @@
+"""Where a node begins: at the genesis, or with a snapshot, its own or a peer's.
+
+**The problem.** A newcomer would apply the whole log, and a node that forgot its old log could not
+even do that.
+
+**Rules.**
+
+- A store whose log does not reach down to the genesis goes on from its own oldest snapshot.
+- A newcomer asks its peers for snapshots and begins with the first that is proven: its bytes have
+  their name, its accounts the root that its state names, and blocks that follow name its state
+  (``protocol.handover``). When all have been asked in vain, it begins with the genesis.
+- At each border of an epoch the node keeps a snapshot and serves it, and forgets the log below a
+  bound.
+
+**Properties.** Nothing a peer sends raises. What was adopted is in the store, whole or not at all,
+before anybody is told of it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import trio
+
+from p2p.archive import Archive, Offload
+from p2p.observing import MessageRefused
+from p2p.snapshots import (
+    OFFERS_REQUEST,
+    PIECE_REQUEST,
+    Offer,
+    encode_offers,
+    fetch_offers,
+    fetch_snapshot,
+    read_piece,
+)
+from p2p.store import Store, StoreError
+from p2p.sync import certified_from, finalise, put_certified
+from protocol.errors import Reason, Refused
+from protocol.handover import Border, Snapshot, rollup_state, snapshot_name
+from protocol.happenings import Effect, Keep
+from protocol.messages import CertifiedBlock
+from protocol.ports import Clock, Network, ProverBackend, RequestFailed, RollupState
+from protocol.replica import Replica
+from protocol.types import Account, Tick
+
+NEWCOMER_ROUNDS: Final = 30
+"""How often a newcomer asks all peers for a snapshot, a pause after each round."""
+
+ROUND_PAUSE_S: Final = 1.0
+"""Pause after each round."""
+
+log = logging.getLogger("provnet.node")
+
+
+class Beginning:
+    """How one node begins, and what it keeps and serves for others to begin with.
+
+    :param replica: has not taken a step.
+    :param ask_blocks: certified blocks of a peer from above a height on; raises RequestFailed and
+        Refused.
+    :param on_refused: told what a peer sent that is refused.
+    """
+
+    def __init__(
+        self,
+        *,
+        replica: Replica,
+        archive: Archive,
+        network: Network,
+        store: Store,
+        backend: ProverBackend,
+        clock: Clock,
+        offload: Offload,
+        ask_blocks: Callable[[Account, Tick], Awaitable[tuple[CertifiedBlock, ...]]],
+        on_refused: Callable[[MessageRefused], None],
+    ) -> None:
+        self._replica = replica
+        self._archive = archive
+        self._network = network
+        self._store = store
+        self._backend = backend
+        self._clock = clock
+        self._offload = offload
+        self._ask_blocks = ask_blocks
+        self._on_refused = on_refused
+        network.serve(OFFERS_REQUEST, self._answer_offers)
+        network.serve(PIECE_REQUEST, self._answer_piece)
+
+    # --- beginning ---
+
+    async def begin(self, *, is_newcomer: bool) -> tuple[Effect, ...]:
+        """Adopt a snapshot if the store needs one, or if a newcomer finds one.
+
+        :returns: what came of blocks that follow the snapshot; they are stored. Nothing when the
+            node goes on from the genesis.
+        :raises StoreError: when the store's own snapshot cannot be used.
+        """
+        if self._store.begins_at():
+            return await self._begin_with_own()
+        if is_newcomer and not self._store.final_height():
+            return await self._begin_with_any()
+        return ()
+
+    async def _begin_with_own(self) -> tuple[Effect, ...]:
+        """The log does not reach down to the genesis: begin with the oldest snapshot kept."""
+        height = min(height for height, _, _ in self._store.snapshots())
+        try:
+            snapshot = Snapshot.read(self._store.snapshot(height) or b"")
+            return await self._adopt(snapshot, certified_from(self._store, snapshot.height))
+        except Refused as refusal:
+            raise StoreError(
+                f"the snapshot of height {height} in the store cannot be used: {refusal}",
+                "move the store away and keep it; the node begins anew",
+            ) from None
+
+    async def _begin_with_any(self) -> tuple[Effect, ...]:
+        """Begin with a snapshot of the first peer that has one that is proven."""
+        for _ in range(NEWCOMER_ROUNDS):
+            found: list[Offer] = []
+            for peer in self._network.peers():
+                offers = await self._offers_of(peer)
+                found += offers
+                for offer in offers:
+                    if effects := await self._begin_with(peer, offer):
+                        return effects
+            if self._network.peers() and not found:
+                break
+            await trio.sleep(ROUND_PAUSE_S)
+        return ()
+
+    async def _offers_of(self, peer: Account) -> tuple[Offer, ...]:
+        try:
+            return await fetch_offers(self._network, peer)
+        except RequestFailed:
+            return ()
+        except Refused as refusal:
+            self._blame(peer, "snapshots", refusal)
+            return ()
+
+    async def _begin_with(self, peer: Account, offer: Offer) -> tuple[Effect, ...]:
+        """What came of the offered snapshot; nothing unless it was fetched, proven and kept."""
+        try:
+            payload = await fetch_snapshot(self._network, peer, offer)
+            snapshot = await self._offload(lambda: Snapshot.read(payload))
+            following = await self._ask_blocks(peer, snapshot.height)
+            effects = await self._adopt(snapshot, following)
+        except RequestFailed:
+            return ()
+        except Refused as refusal:
+            self._blame(peer, "snapshot", refusal)
+            return ()
+        log.info("beginning with the snapshot of height %d", snapshot.height)
+        with self._store.transaction():
+            self._store.put_snapshot(snapshot.height, offer.name, payload)
+            for effect in effects:
+                if isinstance(effect, Keep):
+                    put_certified(self._store, effect.certified)
+            finalise(self._store, effects)
+        return effects
+
+    async def _adopt(
+        self, snapshot: Snapshot, following: Sequence[CertifiedBlock]
+    ) -> tuple[Effect, ...]:
+        """Have the replica and the archive go on from a snapshot. Raises Refused."""
+        known = self._replica.machine.read(snapshot.border.saved)
+        state = await self._offload(
+            lambda: rollup_state(self._backend, snapshot.accounts, known.settled_root)
+        )
+        effects = self._replica.adopt(
+            snapshot.border, following, self._replica.validators, self._clock.now_ms()
+        )
+        self._archive.begin(known.settled_head, state)
+        for job in known.jobs.values():
+            self._archive.open(job.id, job.header)
+        return effects
+
+    def _blame(self, peer: Account, kind: str, refusal: Refused) -> None:
+        """Tell of a refusal; a snapshot that too little follows yet is nobody's fault."""
+        self._on_refused(MessageRefused(kind, refusal.reason, peer, refusal.detail))
+        if refusal.reason is not Reason.UNPROVEN_STATE:
+            self._network.penalise(peer, refusal.reason.value)
+
+    # --- for others ---
+
+    async def keep(self, border: Border, state: RollupState, history_ticks: int) -> None:
+        """Keep what a newcomer can begin with, and no more of the log than is wanted.
+
+        :param history_ticks: heights of the log that are kept below the border.
+        """
+        payload = await self._offload(lambda: Snapshot(border, tuple(state.accounts())).to_bytes())
+        store, height = self._store, border.link.height
+        store.put_snapshot(height, snapshot_name(payload), payload)
+        kept = [height for height, _, _ in store.snapshots()]
+        if len(kept) > 1 and height > history_ticks:
+            store.forget_log(min(height - history_ticks, *kept))
+
+    async def _answer_offers(self, _peer: Account, _body: bytes) -> bytes | None:
+        return encode_offers(self._store)
+
+    async def _answer_piece(self, _peer: Account, body: bytes) -> bytes | None:
+        return read_piece(self._store, body)
