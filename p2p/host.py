@@ -150,6 +150,10 @@ class LibP2PNetwork:
         """Connect to this account from now on; it is never forgotten."""
         self._book.add(address, bootstrap=True)
 
+    def hear_of(self, address: Address) -> None:
+        """Note an address that somebody told of, as if a peer had; only while this runs."""
+        self._keeper.note(address)
+
     def statistics(self) -> Statistics:
         """Counts since the start, as a copy."""
         peers = len(self._live())

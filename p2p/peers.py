@@ -433,7 +433,7 @@ class Keeper:
             log.debug("an address exchange failed: %s", error)
             return
         for address in self._heard(answer):
-            self._note(address)
+            self.note(address)
 
     async def answer(self, peer: Account, body: bytes) -> bytes | None:
         """Serve the address exchange: note what the peer says of itself, tell it of our other
@@ -445,7 +445,7 @@ class Keeper:
             reachable = self._with_observed_ip(address, peer)
             if address.account == peer and acceptable(reachable, loopback=self._loopback):
                 self._announced[peer] = reachable
-                self._note(reachable)
+                self.note(reachable)
         known = [self._told(account) for account in self._connections.peers() if account != peer]
         addresses = [address for address in known if address is not None]
         self._entropy.shuffle(addresses)
@@ -475,7 +475,8 @@ class Keeper:
                 continue
         return heard
 
-    def _note(self, address: Address) -> None:
+    def note(self, address: Address) -> None:
+        """Take in an address that was heard of, if it may be dialled."""
         if address.account == self._connections.account:
             return
         if acceptable(address, loopback=self._loopback):

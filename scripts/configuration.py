@@ -151,6 +151,7 @@ class NodeConfiguration:
     :ivar listen_port: 0 lets the system choose.
     :ivar bootstrap: addresses to connect to first.
     :ivar announce: addresses under which others reach it, where these are not what it listens on.
+    :ivar mdns: whether nodes of its network on the local network find it, and it them.
     :ivar faucet_url: where the network's test money is given away, for its bundles; empty: nowhere,
         or here.
     :ivar backup: its sequencer and its prover together make a whole block where a round came to
@@ -164,6 +165,7 @@ class NodeConfiguration:
     listen_port: int = 0
     bootstrap: tuple[str, ...] = ()
     announce: tuple[str, ...] = ()
+    mdns: bool = False
     faucet_url: str = ""
     backup: bool = False
     prover: ProverConfiguration | None = None

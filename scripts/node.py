@@ -27,6 +27,7 @@ import trio
 from p2p.host import LibP2PNetwork, assert_free
 from p2p.journal import Journal
 from p2p.limits import Size
+from p2p.mdns import interface_of, neighbours
 from p2p.node import (
     Node,
     NodeParts,
@@ -391,7 +392,13 @@ async def _run_node(start: _Start) -> None:
             )
             node = Node(cheats.corrupt(parts))
             # 7. run
-            async with host.run(), cheats.running(), service.run(node, host, book, events.stage):
+            nearby = _nearby(configuration, host, network)
+            async with (
+                host.run(),
+                nearby,
+                cheats.running(),
+                service.run(node, host, book, events.stage),
+            ):
                 with start.stopping:
                     async with trio.open_nursery() as nursery:
                         running = Running(
@@ -452,6 +459,29 @@ def report(name: str, node: Node, digests: dict[int, str], conduct: Conduct) -> 
 
 
 # --- parts ---
+
+
+@asynccontextmanager
+async def _nearby(
+    configuration: NodeConfiguration, host: LibP2PNetwork, network: NetworkId
+) -> AsyncIterator[None]:
+    """Find nodes on the local network and be found, where the configuration asks for it.
+
+    :raises ConfigurationError: when that cannot be done on this machine.
+    """
+    if not configuration.mdns:
+        yield
+        return
+    own = host.addresses()[0]
+    try:
+        interface = interface_of(own)
+    except OSError as failure:
+        raise ConfigurationError(
+            f"this node cannot be announced on the local network: {failure.strerror or failure}",
+            "connect the machine to a network, listen on IPv4, or set mdns = false",
+        ) from None
+    async with neighbours(network, own, interface, host.hear_of):
+        yield
 
 
 def make_backend(
