@@ -6,9 +6,11 @@ even do that.
 **Rules.**
 
 - A store whose log does not reach down to the genesis goes on from its own oldest snapshot.
-- A newcomer asks its peers for snapshots and begins with the first that is proven: its bytes have
-  their name, its accounts the root that its state names, and blocks that follow name its state
-  (``protocol.handover``). When all have been asked in vain, it begins with the genesis.
+- A newcomer knows who orders the log in some epochs. It asks its peers for snapshots of the borders
+  before these and begins with the first that is proven: its bytes have their name, its accounts the
+  root that its state names, and blocks that follow, certified by the set that it knows, name its
+  state (``protocol.handover``). What too little follows yet is asked for again, what is refused is
+  not. When nothing is left to be asked for, it begins with the genesis.
 - At each border of an epoch the node keeps a snapshot and serves it, and forgets the log below a
   bound.
 
@@ -19,13 +21,14 @@ before anybody is told of it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final, TypeAlias
 
 import trio
 
 from p2p.archive import Archive, Offload
-from p2p.observing import MessageRefused
+from p2p.observing import MessageRefused, Observer, SnapshotAdopted
 from p2p.snapshots import (
     OFFERS_REQUEST,
     PIECE_REQUEST,
@@ -41,15 +44,19 @@ from protocol.errors import Reason, Refused
 from protocol.handover import Border, Snapshot, rollup_state, snapshot_name
 from protocol.happenings import Effect, Keep
 from protocol.messages import CertifiedBlock
+from protocol.ordering.validators import Validators
 from protocol.ports import Clock, Network, ProverBackend, RequestFailed, RollupState
 from protocol.replica import Replica
-from protocol.types import Account, Tick
+from protocol.types import Account, Digest, Epoch, Tick
 
 NEWCOMER_ROUNDS: Final = 30
 """How often a newcomer asks all peers for a snapshot, a pause after each round."""
 
 ROUND_PAUSE_S: Final = 1.0
 """Pause after each round."""
+
+Trusted: TypeAlias = Mapping[Epoch, Validators]
+"""Who orders the log, in the epochs of which a newcomer knows it."""
 
 log = logging.getLogger("provnet.node")
 
@@ -61,6 +68,7 @@ class Beginning:
     :param ask_blocks: certified blocks of a peer from above a height on; raises RequestFailed and
         Refused.
     :param on_refused: told what a peer sent that is refused.
+    :param observer: told of the snapshot.
     """
 
     def __init__(
@@ -75,6 +83,7 @@ class Beginning:
         offload: Offload,
         ask_blocks: Callable[[Account, Tick], Awaitable[tuple[CertifiedBlock, ...]]],
         on_refused: Callable[[MessageRefused], None],
+        observer: Observer,
     ) -> None:
         self._replica = replica
         self._archive = archive
@@ -85,22 +94,25 @@ class Beginning:
         self._offload = offload
         self._ask_blocks = ask_blocks
         self._on_refused = on_refused
+        self._observer = observer
+        self._refused: set[tuple[Account, Digest]] = set()
         network.serve(OFFERS_REQUEST, self._answer_offers)
         network.serve(PIECE_REQUEST, self._answer_piece)
 
     # --- beginning ---
 
-    async def begin(self, *, is_newcomer: bool) -> tuple[Effect, ...]:
+    async def begin(self, trusted: Trusted | None) -> tuple[Effect, ...]:
         """Adopt a snapshot if the store needs one, or if a newcomer finds one.
 
+        :param trusted: of a newcomer; whoever is none begins an empty store with the genesis.
         :returns: what came of blocks that follow the snapshot; they are stored. Nothing when the
             node goes on from the genesis.
         :raises StoreError: when the store's own snapshot cannot be used.
         """
         if self._store.begins_at():
             return await self._begin_with_own()
-        if is_newcomer and not self._store.final_height():
-            return await self._begin_with_any()
+        if trusted is not None and not self._store.final_height():
+            return await self._begin_with_any(trusted)
         return ()
 
     async def _begin_with_own(self) -> tuple[Effect, ...]:
@@ -108,22 +120,27 @@ class Beginning:
         height = min(height for height, _, _ in self._store.snapshots())
         try:
             snapshot = Snapshot.read(self._store.snapshot(height) or b"")
-            return await self._adopt(snapshot, certified_from(self._store, snapshot.height))
+            following = certified_from(self._store, snapshot.height)
+            adopted, effects = await self._adopt(snapshot, following, None)
         except Refused as refusal:
             raise StoreError(
                 f"the snapshot of height {height} in the store cannot be used: {refusal}",
                 "move the store away and keep it; the node begins anew",
             ) from None
+        self._observer(adopted)
+        return effects
 
-    async def _begin_with_any(self) -> tuple[Effect, ...]:
+    async def _begin_with_any(self, trusted: Trusted) -> tuple[Effect, ...]:
         """Begin with a snapshot of the first peer that has one that is proven."""
         for _ in range(NEWCOMER_ROUNDS):
             found: list[Offer] = []
             for peer in self._network.peers():
                 offers = await self._offers_of(peer)
-                found += offers
-                for offer in offers:
-                    if effects := await self._begin_with(peer, offer):
+                known = [one for one in offers if self._may_begin_with(peer, one, trusted)]
+                found += known
+                for offer in known:
+                    validators = trusted[self._epoch_from(offer.height)]
+                    if effects := await self._begin_with(peer, offer, validators):
                         return effects
             if self._network.peers() and not found:
                 break
@@ -139,16 +156,29 @@ class Beginning:
             self._blame(peer, "snapshots", refusal)
             return ()
 
-    async def _begin_with(self, peer: Account, offer: Offer) -> tuple[Effect, ...]:
+    def _may_begin_with(self, peer: Account, offer: Offer, trusted: Trusted) -> bool:
+        return self._epoch_from(offer.height) in trusted and (peer, offer.name) not in self._refused
+
+    def _epoch_from(self, height: Tick) -> Epoch:
+        """The epoch that begins after a border."""
+        return self._replica.machine.epoch(Tick(height + 1))
+
+    async def _begin_with(
+        self, peer: Account, offer: Offer, trusted: Validators
+    ) -> tuple[Effect, ...]:
         """What came of the offered snapshot; nothing unless it was fetched, proven and kept."""
         try:
             payload = await fetch_snapshot(self._network, peer, offer)
             snapshot = await self._offload(lambda: Snapshot.read(payload))
             following = await self._ask_blocks(peer, snapshot.height)
-            effects = await self._adopt(snapshot, following)
+            if snapshot.height != offer.height:
+                raise Refused(Reason.WRONG_BODY, "a snapshot of another height")
+            adopted, effects = await self._adopt(snapshot, following, trusted)
         except RequestFailed:
             return ()
         except Refused as refusal:
+            if refusal.reason is not Reason.UNPROVEN_STATE:
+                self._refused.add((peer, offer.name))
             self._blame(peer, "snapshot", refusal)
             return ()
         log.info("beginning with the snapshot of height %d", snapshot.height)
@@ -158,23 +188,27 @@ class Beginning:
                 if isinstance(effect, Keep):
                     put_certified(self._store, effect.certified)
             finalise(self._store, effects)
+        self._observer(replace(adopted, peer=peer))
         return effects
 
     async def _adopt(
-        self, snapshot: Snapshot, following: Sequence[CertifiedBlock]
-    ) -> tuple[Effect, ...]:
+        self,
+        snapshot: Snapshot,
+        following: Sequence[CertifiedBlock],
+        trusted: Validators | None,
+    ) -> tuple[SnapshotAdopted, tuple[Effect, ...]]:
         """Have the replica and the archive go on from a snapshot. Raises Refused."""
         known = self._replica.machine.read(snapshot.border.saved)
         state = await self._offload(
             lambda: rollup_state(self._backend, snapshot.accounts, known.settled_root)
         )
-        effects = self._replica.adopt(
-            snapshot.border, following, self._replica.validators, self._clock.now_ms()
-        )
+        now_ms = self._clock.now_ms()
+        effects = self._replica.adopt(snapshot.border, following, trusted, now_ms)
         self._archive.begin(known.settled_head, state)
         for job in known.jobs.values():
             self._archive.open(job.id, job.header)
-        return effects
+        sets = known.sets.predecessors, known.sets.validators, known.sets.successors
+        return SnapshotAdopted(snapshot.height, None, sets), effects
 
     def _blame(self, peer: Account, kind: str, refusal: Refused) -> None:
         """Tell of a refusal; a snapshot that too little follows yet is nobody's fault."""

@@ -33,7 +33,7 @@ from typing import Any, Final, TypeAlias
 import trio
 
 from p2p.archive import BODY_REQUEST, Archive, Offload
-from p2p.beginning import Beginning
+from p2p.beginning import Beginning, Trusted
 from p2p.catching_up import CatchingUp
 from p2p.journal import Entry, Journal, Started
 from p2p.judges import Judges
@@ -159,7 +159,8 @@ class NodeParts:
 
     :ivar workshop: None for a node that proves nothing.
     :ivar offload: runs checks of bodies and proofs, usually in threads.
-    :ivar is_newcomer: an empty store begins with a snapshot of a peer, if one offers any.
+    :ivar trusted: who may prove a snapshot of a peer, with which an empty store begins if it can;
+        None: it begins with the genesis.
     :ivar history_epochs: epochs of the log that are kept below the newest border.
     """
 
@@ -174,7 +175,7 @@ class NodeParts:
     workshop: Workshop | None
     offload: Offload
     observer: Observer
-    is_newcomer: bool = False
+    trusted: Trusted | None = None
     history_epochs: int = HISTORY_EPOCHS
 
 
@@ -215,6 +216,7 @@ class Node:
             offload=parts.offload,
             ask_blocks=self._catching_up.ask,
             on_refused=self._refusals.tell,
+            observer=parts.observer,
         )
         self._running: dict[ProofKey, trio.CancelScope] = {}
         self._checks = trio.CapacityLimiter(CHECKS_MAX)
@@ -333,7 +335,7 @@ class Node:
         """Go on from the store, or begin."""
         signed = self._replica.engine.signed
         self._journal(Started(self.machine.network, self.account, signed.proposal, signed.vote))
-        self._retell(await self._beginning.begin(is_newcomer=self._parts.is_newcomer))
+        self._retell(await self._beginning.begin(self._parts.trusted))
         self._restore()
 
     def _restore(self) -> None:

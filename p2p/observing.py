@@ -1,7 +1,7 @@
 """What whoever watches a node is told of it, as values.
 
 Besides what the replica, the archive and the agents say of the log and of proofs, the node tells of
-its workers and of every message that it refused.
+the snapshot that it begins with, of its workers and of every message that it refused.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Final, TypeAlias
 from protocol.agents import BlockKnown, ProofKey, ProofKnown
 from protocol.errors import Reason
 from protocol.happenings import BlockFinal, Halted
-from protocol.types import Account
+from protocol.ordering.validators import Validator
+from protocol.types import Account, Tick
 
 REFUSALS_MAX: Final = 1_024
 """Kinds, reasons and peers whose refusals are counted apart; strangers beyond are counted as one.
@@ -70,8 +71,24 @@ class MessageRefused:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class SnapshotAdopted:
+    """The node begins with the snapshot of a border, not with the genesis.
+
+    :ivar height: of the border.
+    :ivar peer: whose snapshot it was; None where the node had it from an earlier life.
+    :ivar sets: who orders the log in the epoch that the border ends, in the next one, and in the
+        one after that.
+    """
+
+    height: Tick
+    peer: Account | None
+    sets: tuple[tuple[Validator, ...], ...]
+
+
 NodeEvent: TypeAlias = (
     BlockFinal
+    | SnapshotAdopted
     | Halted
     | BlockKnown
     | ProofKnown

@@ -288,7 +288,7 @@ class Replica:
         self,
         border: Border,
         following: Sequence[CertifiedBlock],
-        trusted: Validators,
+        trusted: Validators | None,
         now_ms: Milliseconds,
     ) -> tuple[Effect, ...]:
         """Go on from a border that somebody else told of; before the first step.
@@ -297,8 +297,8 @@ class Replica:
         up to it gives; see ``protocol.handover``.
 
         :param following: certified blocks from above the border on, parents first.
-        :param trusted: those whose certificates prove the state; without the absent will do, as
-            more than two thirds of the others are still more than a third of all.
+        :param trusted: who orders the epoch after the border, and whose certificates prove its
+            state; None where this node has proven it in an earlier life: then whom it names.
         :returns: the effects of the blocks that follow.
         :raises Refused: for whatever is wrong with it; then nothing changed.
         """
@@ -307,8 +307,8 @@ class Replica:
             raise Refused(Reason.WRONG_NETWORK)
         heir = Replica(copy.deepcopy(self.machine), self.identity, self.engine.signed)
         heir._begin_at(border, following)
-        if not heir.validators.is_quorum_of(trusted):
-            raise Refused(Reason.UNTRUSTED_SET)
+        if trusted is not None and heir.validators.digest != trusted.digest:
+            raise Refused(Reason.UNTRUSTED_SET, f"after height {border.link.height}")
         effects = heir.step(CertifiedHeard(tuple(following), now_ms))
         if heir.halted is not None:
             raise Refused(Reason.WRONG_STATE, heir.halted)

@@ -2,19 +2,33 @@
 
 It is TOML of at most :data:`BUNDLE_BYTES_MAX` bytes: a version, the network id, the genesis whole,
 addresses to ask first, if there is one a checkpoint (a recent final block of the log with the state
-digest after it), where a test network has one the address of its faucet, and in the last line the
-digest of every byte above it.
+digest after it, and who orders the log around it), where a test network has one the address of its
+faucet, and in the last line the digest of every byte above it.
 
 Rules.
 
 - What is read is bounded, then its digest is compared, then its parts are checked. The network id
   must be that of the genesis.
 - A checkpoint says which of several histories is the network's: keys that left the set long ago
-  could sign another one at no cost ("weak subjectivity", Buterin 2014). Those keys can still be
-  punished for the exit delay, and so a checkpoint is good for as long and no longer. Without one
-  a bundle never grows old: whoever uses it trusts the sets of the genesis.
+  could sign another one at no cost ("weak subjectivity", Buterin 2014). It is good for as long as
+  those that it names answer for what they sign (``checkpoint.answerable_ms``). Without one a bundle
+  never grows old: whoever uses it trusts the sets of the genesis, and applies the whole log.
 - A bundle carries data only. Rules that stand in somebody's own file are code: they are copied
   from beside the bundle, after somebody has read them, and never fetched.
+
+What a checkpoint is trusted for. Let the block after it lie in epoch ``e``. The bundle names the
+validators of the epochs ``e - 1``, ``e`` and ``e + 1``: all are fixed when the checkpoint is final
+(``protocol.sets``).
+
+- *The log above the checkpoint.* Who applies the whole log compares the block and the state at its
+  height. What follows is certified by the sets that follow from that state.
+- *A snapshot* of the border before epoch ``k`` counts only when blocks of epoch ``k`` that name its
+  state are certified by the set of ``k`` as the bundle names it; of other epochs none is taken. For
+  ``k = e + 1`` the border lies above the checkpoint, and its set vouches for what was between; for
+  ``k = e - 1``, and mostly for ``e``, it lies below, and the log passes the checkpoint as well.
+- *There is one to be had.* While the checkpoint is good, at most two epochs of slots pass, so
+  the log comes to epoch ``e + 2`` at the most. Nodes keep the snapshots of the newest two borders:
+  one of them is of an epoch that the bundle names.
 
 Properties. The digest guards against accidents; against forgers only if it came from somebody
 trusted, by another way than the bundle.
@@ -34,18 +48,28 @@ from p2p.limits import MIB
 from p2p.node import Node
 from p2p.peers import Address, AddressBook
 from protocol.errors import Refused
+from protocol.ordering.validators import Validator, Validators
 from protocol.params import (
     Genesis,
-    NetworkParameters,
     format_genesis,
     network_id,
     parse_genesis,
 )
+from protocol.sets import MEMBERS_MAX
 from protocol.signing import digest
+from protocol.types import BOUNDS, Account, Stake, VrfKey
+from scripts.checkpoint import (
+    SETS,
+    Checkpoint,
+    Chronicle,
+    Members,
+    answerable_ms,
+    checkpoint_of,
+)
 from scripts.configuration import ConfigurationError, load_configuration
 from scripts.records import read_lines
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Version of the form of a bundle."""
 
 BUNDLE_BYTES_MAX: Final = 1 * MIB
@@ -54,13 +78,11 @@ BUNDLE_BYTES_MAX: Final = 1 * MIB
 BOOTSTRAP_MAX: Final = 16
 """Most addresses in a bundle."""
 
-EXIT_DELAY_EPOCHS: Final = 2
-"""Epochs for which a key that left the set can still be punished."""
-
 _DIGEST_LINE: Final = re.compile(rb'digest = "([0-9a-f]{64})"\n')
 FAUCET_MAX: Final = 200
 """Longest address of a faucet, in characters."""
 
+_HASHES: Final = ("block", "state")
 _ENTRIES: Final = {"version", "network", "genesis", "bootstrap", "digest"}
 _FAUCET: Final = re.compile(r"https?://[A-Za-z0-9._~:/?#\[\]@!$&()*+,;=%-]+")
 _FRESH: Final = "get a fresh bundle: ./scripts/provnet bundle FOLDER on a machine of the network"
@@ -68,22 +90,6 @@ _FRESH: Final = "get a fresh bundle: ./scripts/provnet bundle FOLDER on a machin
 
 class BundleError(ConfigurationError):
     """A bundle cannot be used."""
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """A final block of the log.
-
-    :ivar height: its height, in ticks.
-    :ivar block: hash of its header, 32 bytes.
-    :ivar state: state digest after it, 32 bytes.
-    :ivar time_ms: start of its slot, in milliseconds since the Unix epoch.
-    """
-
-    height: int
-    block: bytes
-    state: bytes
-    time_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +103,6 @@ class Bundle:
     bootstrap: tuple[str, ...]
     checkpoint: Checkpoint | None = None
     faucet: str = ""
-
-
-def exit_delay_ms(network: NetworkParameters) -> int:
-    """How long a key that left the set can be punished, at the least, in milliseconds."""
-    return EXIT_DELAY_EPOCHS * network.epoch_ticks * network.slot_ms
 
 
 # --- writing ---
@@ -121,12 +122,21 @@ def format_bundle(bundle: Bundle) -> bytes:
         lines += [
             "checkpoint = { "
             f'height = {one.height}, block = "{one.block.hex()}", state = "{one.state.hex()}", '
-            f"time_ms = {one.time_ms} }}"
+            f"time_ms = {one.time_ms} }}",
+            *_formatted_sets(one.sets),
         ]
     if bundle.faucet:
         lines.append(f'faucet = "{bundle.faucet}"')
     body = "\n".join([*lines, f'genesis = """\n{genesis}"""']).encode() + b"\n"
     return body + f'digest = "{_digest(body).hex()}"\n'.encode()
+
+
+def _formatted_sets(sets: tuple[Members, ...]) -> list[str]:
+    lines = ["sets = ["]
+    for members in sets:
+        rows = (f'["{one.account.hex()}", {one.stake}, "{one.vrf_key.hex()}"]' for one in members)
+        lines += ["  [", *(f"    {row}," for row in rows), "  ],"]
+    return [*lines, "]"]
 
 
 def bundle_of(node: Node, bootstrap: Iterable[Address], faucet: str = "") -> bytes:
@@ -135,18 +145,8 @@ def bundle_of(node: Node, bootstrap: Iterable[Address], faucet: str = "") -> byt
     :param bootstrap: addresses to ask first; what no stranger could dial is left out.
     :param faucet: where test money is given away; empty: nowhere.
     """
-    link, machine = node.replica.engine.anchor.link, node.machine
-    genesis = machine.genesis
-    checkpoint = None
-    if link.height:
-        time_ms = slot_start_ms(genesis.network, link.slot)
-        checkpoint = Checkpoint(link.height, link.block, machine.digest, time_ms)
+    genesis, checkpoint = node.machine.genesis, checkpoint_of(node)
     return format_bundle(Bundle(genesis, dialable(bootstrap), checkpoint, faucet))
-
-
-def slot_start_ms(network: NetworkParameters, slot: int) -> int:
-    """When a slot begins, in milliseconds since the Unix epoch."""
-    return network.genesis_time_ms + slot * network.slot_ms
 
 
 def parse_addresses(texts: Iterable[str]) -> tuple[Address, ...]:
@@ -184,7 +184,7 @@ def bundle_of_folder(folder: Path) -> Bundle:
         )
     configurations = [load_configuration(one / "node.toml") for one in nodes]
     genesis = parse_genesis((nodes[0] / configurations[0].genesis).read_text())
-    told = [_told_by(one, genesis.network) for one in nodes]
+    told = [_told_by(one, genesis) for one in nodes]
     bootstrap = dialable(one for addresses, _ in told for one in addresses)
     if not bootstrap:
         raise BundleError(
@@ -197,26 +197,21 @@ def bundle_of_folder(folder: Path) -> Bundle:
     return Bundle(genesis, bootstrap, latest, faucet)
 
 
-def _told_by(folder: Path, network: NetworkParameters) -> tuple[list[Address], Checkpoint | None]:
+def _told_by(folder: Path, genesis: Genesis) -> tuple[list[Address], Checkpoint | None]:
     """Where a node is to be found, as its configuration and its events say, and its last block."""
     configuration = load_configuration(folder / "node.toml")
     listening: list[str] = []
-    last = None
+    chronicle = Chronicle(genesis)
     events = folder / "events.jsonl"
     for one in read_lines(events) if events.exists() else ():
         if one["kind"] == "Stage":
             listening = one.get("addresses", listening)
-        elif one["kind"] == "Final" and "block" in one:
-            last = one
+        else:
+            chronicle.take(one)
     book = folder / "peers.json"
     known = _book_addresses(book) if book.exists() else []
     texts = (*configuration.announce, *listening, *configuration.bootstrap)
-    checkpoint = None
-    if last is not None:
-        block, state = bytes.fromhex(last["block"]), bytes.fromhex(last["digest"])
-        time_ms = slot_start_ms(network, last["slot"])
-        checkpoint = Checkpoint(last["tick"], block, state, time_ms)
-    return [*parse_addresses(texts), *known], checkpoint
+    return [*parse_addresses(texts), *known], chronicle.checkpoint()
 
 
 def _book_addresses(path: Path) -> list[Address]:
@@ -269,15 +264,15 @@ def read_bundle(path: Path, digest_wanted: str = "") -> Bundle:
 def check_age(bundle: Bundle, now_ms: int) -> None:
     """Refuse a bundle whose checkpoint proves nothing by now.
 
-    :raises BundleError: when it is older than the exit delay.
+    :raises BundleError: when those that it names do not answer any more for what they signed.
     """
     if bundle.checkpoint is None:
         return
-    age_ms, most_ms = now_ms - bundle.checkpoint.time_ms, exit_delay_ms(bundle.genesis.network)
+    age_ms, most_ms = now_ms - bundle.checkpoint.time_ms, answerable_ms(bundle.genesis.network)
     if age_ms > most_ms:
         raise BundleError(
-            f"the bundle's checkpoint is {_span(age_ms)} old, more than the exit delay of "
-            f"{_span(most_ms)}: keys that have left could have signed another history since",
+            f"the bundle's checkpoint is {_span(age_ms)} old; validators answer for what they sign "
+            f"for {_span(most_ms)}: another history could have been signed at no cost since",
             f"{_FRESH}, and look whether this machine's clock is right",
         )
 
@@ -303,22 +298,19 @@ def _checked(table: dict[str, Any]) -> Bundle:
             f"the bundle has version {version}; this program reads version {VERSION}",
             "use the provnet of the network's people, or ask them for a bundle of this version",
         )
-    _expect(
-        set(table) - {"checkpoint", "faucet"} == _ENTRIES, f"it holds {', '.join(sorted(table))}"
-    )
+    entries = _ENTRIES | ({"checkpoint", "sets"} if "checkpoint" in table else set())
+    _expect(set(table) - {"faucet"} == entries, f"it holds {', '.join(sorted(table))}")
     _expect(isinstance(table["genesis"], str), "its genesis is no text")
     try:
         genesis = parse_genesis(table["genesis"])
     except Refused as refusal:
         raise BundleError(f"the bundle's genesis cannot be used: {refusal}", _FRESH) from None
     _expect(table["network"] == network_id(genesis).hex(), "its genesis is of another network")
-    checkpoint = table.get("checkpoint")
-    return Bundle(
-        genesis,
-        _checked_bootstrap(table["bootstrap"]),
-        None if checkpoint is None else _checked_checkpoint(checkpoint),
-        check_faucet(table["faucet"]) if "faucet" in table else "",
-    )
+    checkpoint = None
+    if "checkpoint" in table:
+        checkpoint = _checked_checkpoint(table["checkpoint"], _checked_sets(table["sets"]))
+    faucet = check_faucet(table["faucet"]) if "faucet" in table else ""
+    return Bundle(genesis, _checked_bootstrap(table["bootstrap"]), checkpoint, faucet)
 
 
 def check_faucet(address: object) -> str:
@@ -343,18 +335,45 @@ def _checked_bootstrap(raw: Any) -> tuple[str, ...]:
     return tuple(raw)
 
 
-def _checked_checkpoint(raw: Any) -> Checkpoint:
-    names = [field.name for field in dataclasses.fields(Checkpoint)]
-    _expect(isinstance(raw, dict) and sorted(raw) == sorted(names), "its checkpoint is not whole")
+def _checked_checkpoint(raw: Any, sets: tuple[Members, ...]) -> Checkpoint:
+    names = {field.name for field in dataclasses.fields(Checkpoint)} - {"sets"}
+    _expect(isinstance(raw, dict) and set(raw) == names, "its checkpoint is not whole")
     for name in ("height", "time_ms"):
         _expect(type(raw[name]) is int and raw[name] >= 0, f"the checkpoint's {name} is no number")
-    hashes = []
-    for name in ("block", "state"):
-        text = raw[name]
-        is_hash = isinstance(text, str) and re.fullmatch("[0-9a-f]{64}", text)
-        _expect(bool(is_hash), f"the checkpoint's {name} is no digest")
-        hashes.append(bytes.fromhex(text))
-    return Checkpoint(raw["height"], hashes[0], hashes[1], raw["time_ms"])
+    block, state = (_checked_bytes(raw[name], f"the checkpoint's {name}") for name in _HASHES)
+    return Checkpoint(raw["height"], block, state, raw["time_ms"], sets)
+
+
+def _checked_sets(raw: Any) -> tuple[Members, ...]:
+    _expect(isinstance(raw, list) and len(raw) == SETS, f"it names not {SETS} sets of validators")
+    sets = []
+    for rows in raw:
+        _expect(isinstance(rows, list) and len(rows) <= MEMBERS_MAX, "a set is no list of members")
+        members = [_checked_member(row) for row in rows]
+        try:
+            sets.append(Validators(members).members)
+        except ValueError as failure:
+            raise BundleError(f"the bundle cannot be used: {failure}", _FRESH) from None
+    return tuple(sets)
+
+
+def _checked_member(row: Any) -> Validator:
+    _expect(isinstance(row, list) and len(row) == 3, "a member of a set is not whole")
+    account, stake, key = row
+    is_stake = type(stake) is int and 0 < stake <= BOUNDS[Stake]
+    _expect(is_stake, "a member of a set has no stake")
+    return Validator(
+        Account(_checked_bytes(account, "a member's account")),
+        Stake(stake),
+        VrfKey(_checked_bytes(key, "a member's key")),
+    )
+
+
+def _checked_bytes(text: Any, name: str) -> bytes:
+    """The 32 bytes of digits."""
+    is_hash = isinstance(text, str) and re.fullmatch("[0-9a-f]{64}", text)
+    _expect(bool(is_hash), f"{name} is no digest")
+    return bytes.fromhex(text)
 
 
 def _expect(condition: bool, complaint: str) -> None:

@@ -135,6 +135,9 @@ def join(
     ] = 0,
     blocks: Annotated[int, typer.Option(help="Stop once so many blocks are settled.")] = 0,
     digest: Annotated[str, typer.Option(help="How the bundle's digest must begin.")] = "",
+    from_genesis: Annotated[
+        bool, typer.Option("--from-genesis", help="Apply the whole log, take no snapshot.")
+    ] = False,
     passphrase: Annotated[
         bool, typer.Option(help="Lock new keys with a passphrase (or PROVNET_PASSPHRASE).")
     ] = False,
@@ -162,7 +165,7 @@ def join(
         listen_port=listen_port,
         stake=stake,
     )
-    order = Order(bundle, wishes, digest, out, blocks)
+    order = Order(bundle, wishes, digest, out, blocks, from_genesis)
     with Display(Console(highlight=False), plain=plain) as display, _errors_of_a_node():
         raise typer.Exit(join_network(order, display))
 

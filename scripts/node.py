@@ -24,6 +24,7 @@ from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 import trio
 
+from p2p.beginning import Trusted
 from p2p.host import LibP2PNetwork, assert_free
 from p2p.journal import Journal
 from p2p.limits import Size
@@ -286,12 +287,15 @@ def run_node(
     stop_with_input: bool,
     follow: Follow = follow_nothing,
     overrides: Sequence[Override] = (),
+    trusted: Trusted | None = None,
 ) -> None:
     """Run the node of a ``node.toml`` until it is told to stop.
 
     :param stop_with_input: stop at the end of standard input.
     :param follow: makes a companion of the node.
     :param overrides: what stands above the file.
+    :param trusted: who may prove a snapshot with which a new node begins; None: it begins with the
+        genesis.
     :raises ConfigurationError: when the configuration cannot be used.
     """
     folder, clock = path.parent, SystemClock()
@@ -302,7 +306,8 @@ def run_node(
     events = EventLog(folder / EVENTS, clock)
     events.stage("reading the configuration", process=os.getpid())
     stopping = trio.CancelScope()
-    start = _Start(folder, configuration, identity, events, stopping, follow(stopping.cancel))
+    companion = follow(stopping.cancel)
+    start = _Start(folder, configuration, identity, events, stopping, companion, trusted)
     try:
         trio.run(_run_stoppable, start, stop_with_input)
     finally:
@@ -332,6 +337,7 @@ class _Start:
     events: EventLog
     stopping: trio.CancelScope
     companion: Companion
+    trusted: Trusted | None
 
 
 async def _run_stoppable(start: _Start, stop_with_input: bool) -> None:
@@ -389,6 +395,7 @@ async def _run_node(start: _Start) -> None:
                 workshop=workshop,
                 offload=in_thread,
                 observer=Observers((events.observe, companion.observe, *service.observers)),
+                trusted=start.trusted,
             )
             node = Node(cheats.corrupt(parts))
             # 7. run

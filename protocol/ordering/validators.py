@@ -72,11 +72,6 @@ class Validators:
         """The validator with this account, None when it has no log stake."""
         return self._by_account.get(account)
 
-    def is_quorum_of(self, others: Validators) -> bool:
-        """Whether these are some of the others, who hold a quorum of them."""
-        are_some = all(others.get(one.account) == one for one in self.members)
-        return are_some and self.total >= others.quorum
-
     def stake(self, accounts: Iterable[Account]) -> Stake:
         """Sum of the stakes of validators, each of which counts as often as it is named."""
         return Stake(sum(self._by_account[account].stake for account in accounts))

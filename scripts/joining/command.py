@@ -1,7 +1,9 @@
 """The ``join`` command: from a bundle to a node that follows the head of the log.
 
 When it stops it says how far it came and with which digest. The folder stays: the next start of the
-same command, or ``provnet node`` on it, goes on from there.
+same command, or ``provnet node`` on it, goes on from there. A new node begins with a snapshot of a
+peer where the bundle's checkpoint names who proves one, and a peer has one: where the log is longer
+than an epoch.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import Any
 
 from protocol.params import network_id
 from scripts.bundle import check_age
+from scripts.checkpoint import trusted_sets
 from scripts.configuration import ConfigurationError
 from scripts.joining.display import Display
 from scripts.joining.fetch import get_bundle
@@ -32,6 +35,7 @@ class Order:
     :ivar digest: how the bundle's digest must begin; may be empty.
     :ivar folder: of the node; None: the default one.
     :ivar blocks: stop once so many blocks are settled; 0: never.
+    :ivar from_genesis: a new node applies the whole log; it begins with no snapshot.
     """
 
     source: str
@@ -39,6 +43,7 @@ class Order:
     digest: str = ""
     folder: Path | None = None
     blocks: int = 0
+    from_genesis: bool = False
 
 
 def join_network(order: Order, display: Display) -> int:
@@ -65,7 +70,10 @@ def join_network(order: Order, display: Display) -> int:
         found.append(Follower(bundle, order.wishes, order.blocks, display, stop))
         return found[0]
 
-    run_node(folder / NODE, stop_with_input=False, follow=follow)
+    trusted = None
+    if bundle.checkpoint is not None and not order.from_genesis:
+        trusted = trusted_sets(bundle.checkpoint, bundle.genesis.network)
+    run_node(folder / NODE, stop_with_input=False, follow=follow, trusted=trusted)
     failure = found[0].failure
     if failure is not None:
         raise failure

@@ -2,8 +2,10 @@
 
 Rules. A join fails when no address of the bundle answers, when whoever answers is on another
 network, when the log does not go through the bundle's checkpoint, and for a validator when the
-clock is too far off to vote. It goes on with a warning when the clock is off for others, when the
-sync stands still, and when the newest final block is old: a log without work does not grow.
+clock is too far off to vote. A log that begins with a snapshot of a later height does not show the
+checkpoint: there the validators that the bundle names vouched for the snapshot. A join goes on with
+a warning when the clock is off for others, when the sync stands still, and when the newest final
+block is old: a log without work does not grow.
 """
 
 from __future__ import annotations
@@ -13,12 +15,14 @@ from typing import Final
 
 import trio
 
-from p2p.observing import NodeEvent
+from p2p.observing import NodeEvent, SnapshotAdopted
 from p2p.peers import Address
 from protocol.events import JobSettled
 from protocol.happenings import BlockFinal, Halted
 from protocol.messages import block_hash
-from scripts.bundle import Bundle, BundleError, slot_start_ms
+from protocol.types import Tick
+from scripts.bundle import Bundle, BundleError
+from scripts.checkpoint import slot_start_ms
 from scripts.configuration import ConfigurationError
 from scripts.greeting import Greeter, clock_sentence
 from scripts.joining.display import Display
@@ -66,6 +70,7 @@ class Follower:
         self._display = display
         self._stop = stop
         self._is_following = False
+        self._began_at: Tick | None = None
 
     # --- as a companion ---
 
@@ -73,6 +78,8 @@ class Follower:
         """Tell what is worth telling of an event."""
         if isinstance(event, Halted):
             self._display.say(f"this node disagrees with the network: {event.sentence}")
+        if isinstance(event, SnapshotAdopted) and event.peer is not None:
+            self._began_at = event.height
         if isinstance(event, BlockFinal):
             self._observe_final(event)
 
@@ -135,6 +142,9 @@ class Follower:
                 )
             await trio.sleep(LOOK_S)
         self._display.synced()
+        if (began := self._began_at) is not None:
+            count = node.machine.tick - began
+            self._display.say(f"began with the snapshot of height {began}; {count} blocks synced")
         self._display.say(f"synced: tick {node.machine.tick}")
 
     def _tell_tip(self, running: Running) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trio
 
-from p2p.observing import MessageRefused
+from p2p.observing import MessageRefused, SnapshotAdopted
 from p2p.snapshots import (
     OFFERS_MAX,
     OFFERS_REQUEST,
@@ -28,8 +28,10 @@ from protocol.codec import encode
 from protocol.errors import Reason, Refused
 from protocol.events import JobSettled
 from protocol.handover import Snapshot, snapshot_name
+from protocol.ordering.validators import Validators
 from protocol.ports import RequestFailed
-from protocol.types import Account, Amount, Count, Digest, NetworkId, Tick
+from protocol.types import Account, Amount, Count, Digest, Epoch, NetworkId, Stake, Tick
+from scripts.checkpoint import checkpoint_of, trusted_sets
 from scripts.launcher.plan import Wish
 from tests.p2p.town import Resident, Town, live
 
@@ -190,8 +192,15 @@ class Newcomers:
 
     def arrive(self, nursery: trio.Nursery) -> None:
         assert not self.newcomer.finals
-        self.newcomer.is_newcomer = True
+        if self.newcomer.trusted is None:
+            self.newcomer.trusted = self.trusted()
         nursery.start_soon(self.newcomer.run)
+
+    def trusted(self) -> dict[Epoch, Validators]:
+        """What a bundle of one of the others would name."""
+        checkpoint = checkpoint_of(self.others[0].running)
+        assert checkpoint is not None
+        return trusted_sets(checkpoint, self.town.genesis.network)
 
     async def caught_up(self, ticks: int) -> None:
         height = self.others[0].height + ticks
@@ -233,6 +242,10 @@ def test_a_newcomer_begins_with_a_snapshot_agrees_votes_and_restarts(tmp_path: P
     live(place.town, story)
     place.town.assert_agreement()
     first = place.first_height
+    told = [one for one in place.newcomer.told if isinstance(one, SnapshotAdopted)]
+    assert told[0].height == first - 1
+    assert told[0].peer in {one.account for one in place.others}
+    assert [one.peer for one in told[1:]] == [None]
     assert first > 2 * EPOCH
     assert (first - 1) % EPOCH == 0
     heights = sorted(place.newcomer.finals)
@@ -280,6 +293,38 @@ def test_a_lying_server_is_refused_and_another_one_asked(
     assert honest not in {one.peer for one in place.refusals}
     assert place.first_height > 2 * EPOCH
     assert place.newcomer.running.replica.halted is None
+
+
+def others_stake(epoch: Epoch, validators: Validators) -> tuple[Epoch, Validators]:
+    members = (replace(one, stake=Stake(one.stake + 1)) for one in validators.members)
+    return epoch, Validators(members)
+
+
+def other_epoch(epoch: Epoch, validators: Validators) -> tuple[Epoch, Validators]:
+    return Epoch(epoch + 2), validators
+
+
+@pytest.mark.parametrize(
+    ("change", "reasons"), [(others_stake, {Reason.UNTRUSTED_SET}), (other_epoch, set())]
+)
+def test_whom_the_newcomer_does_not_trust_proves_nothing_and_the_whole_log_is_applied(
+    tmp_path: Path, change: Callable[..., tuple[Epoch, Validators]], reasons: set[Reason]
+) -> None:
+    """Each snapshot is refused once; of epochs of which nothing is known none is asked for."""
+    place = Newcomers(tmp_path)
+
+    async def story(nursery: trio.Nursery) -> None:
+        await place.stay_away()
+        place.newcomer.trusted = dict(change(*one) for one in place.trusted().items())
+        place.arrive(nursery)
+        await place.caught_up(4)
+
+    live(place.town, story)
+    place.town.assert_agreement()
+    assert place.first_height == 1
+    assert {one.reason for one in place.refusals} == reasons
+    assert len(place.refusals) == len({(one.peer, one.detail) for one in place.refusals})
+    assert not [one for one in place.newcomer.told if isinstance(one, SnapshotAdopted)]
 
 
 def test_a_young_network_has_no_snapshot_and_the_newcomer_begins_with_the_genesis(

@@ -17,6 +17,7 @@ import trio
 import trio._core._run as scheduler
 import trio.testing
 
+from p2p.beginning import Trusted
 from p2p.journal import Journal
 from p2p.limits import HISTORY_EPOCHS
 from p2p.memory import LinkModel, MemoryNetwork
@@ -64,7 +65,7 @@ class Resident:
         self.finals: dict[int, BlockFinal] = {}
         self.told: list[NodeEvent] = []
         self.conduct = Conduct()
-        self.is_newcomer = False
+        self.trusted: Trusted | None = None
         self.history_epochs = HISTORY_EPOCHS
         self.log: EventLog
         self._scope = trio.CancelScope()
@@ -122,7 +123,7 @@ class Resident:
                     workshop=workshop,
                     offload=inline,
                     observer=self._observe,
-                    is_newcomer=self.is_newcomer,
+                    trusted=self.trusted,
                     history_epochs=self.history_epochs,
                 )
                 self.node = Node(cheats.corrupt(parts))

@@ -59,7 +59,9 @@ DONOR = Donor((13,), EPOCH + 9)
 TRUSTED = DONOR.story.replica.validators
 
 
-def adopt(story: Story, border: Border, following: Any, trusted: Validators = TRUSTED) -> Any:
+def adopt(
+    story: Story, border: Border, following: Any, trusted: Validators | None = TRUSTED
+) -> Any:
     return story.replica.adopt(border, following, trusted, DONOR.story.now)
 
 
@@ -177,6 +179,19 @@ def test_certificates_of_others_than_the_trusted_prove_nothing() -> None:
     with pytest.raises(Refused) as refusal:
         adopt(Story(None), DONOR.border, DONOR.following, other)
     assert refusal.value.reason is Reason.UNTRUSTED_SET
+
+
+def test_what_was_proven_before_needs_the_certificates_of_those_that_it_names() -> None:
+    story = Story(None)
+    bare = [
+        replace(one, certificate=replace(one.certificate, signatures=())) for one in DONOR.following
+    ]
+    for following in ((), bare):
+        with pytest.raises(Refused) as refusal:
+            adopt(story, DONOR.border, following, None)
+        assert refusal.value.reason is Reason.UNPROVEN_STATE
+    adopt(story, DONOR.border, DONOR.following, None)
+    assert story.replica.machine.digest == DONOR.story.replica.machine.digest
 
 
 def test_who_has_begun_adopts_nothing() -> None:

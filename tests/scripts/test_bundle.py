@@ -9,27 +9,39 @@ from pathlib import Path
 
 import pytest
 
+from p2p.observing import SnapshotAdopted
 from p2p.peers import Address, AddressBook
+from protocol.events import SetChanged
 from protocol.params import format_genesis, network_id
-from protocol.types import Account
+from protocol.sets import genesis_validators
+from protocol.types import Account, Epoch, Stake, Tick
 from scripts.bundle import (
     BUNDLE_BYTES_MAX,
     Bundle,
     BundleError,
-    Checkpoint,
     bundle_of_folder,
     check_age,
-    exit_delay_ms,
     format_bundle,
     parse_bundle,
     read_bundle,
 )
+from scripts.checkpoint import (
+    Checkpoint,
+    Chronicle,
+    Members,
+    answerable_ms,
+    trusted_sets,
+)
 from scripts.configuration import NodeConfiguration, save_configuration
+from scripts.records import record_of
 from tests.scripts.network import genesis
 
 GENESIS = genesis("modelled")
 ADDRESS = str(Address("ip4", "127.0.0.1", 4_001, GENESIS.accounts[0].account))
-CHECKPOINT = Checkpoint(7, bytes(range(32)), bytes(range(32, 64)), 9_000)
+FIRST = genesis_validators(GENESIS).members
+LATER, LAST = (tuple(replace(one, stake=Stake(stake)) for one in FIRST) for stake in (7, 8))
+MEMBER = f'"{FIRST[0].account.hex()}", {FIRST[0].stake}, "{FIRST[0].vrf_key.hex()}"'
+CHECKPOINT = Checkpoint(7, bytes(range(32)), bytes(range(32, 64)), 9_000, (FIRST, LATER, LAST))
 WHOLE = Bundle(GENESIS, (ADDRESS,), CHECKPOINT, "http://192.0.2.1:4080/")
 
 
@@ -93,8 +105,8 @@ def sealed(text: str) -> bytes:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("version = 1", "version = 2", "version 2"),
-        ("version = 1", "version = 1\nmore = 1", "it holds"),
+        ("version = 2", "version = 1", "version 1"),
+        ("version = 2", "version = 2\nmore = 1", "it holds"),
         (network_id(GENESIS).hex(), "00" * 32, "another network"),
         ("slot_ms = 1000", "slot_ms = 1", "genesis cannot be used"),
         ("slot_ms = 1000", "slot_ms = 1001", "another network"),
@@ -106,6 +118,17 @@ def sealed(text: str) -> bytes:
         ("height = 7, ", "", "not whole"),
         ('state = "20', 'state = "', "state is no digest"),
         ("bootstrap", "[", "cannot be read"),
+        ("sets = [", "more = [", "it holds"),
+        ("sets = [", "sets = [[],", "not 3 sets"),
+        (f"{MEMBER}],", f"{MEMBER}, 1],", "not whole"),
+        (f"{MEMBER}],", "],", "not whole"),
+        (f"[{MEMBER}],", "1,", "not whole"),
+        (f'["{FIRST[0].account.hex()}"', '["00"', "account is no digest"),
+        (f'"{FIRST[0].vrf_key.hex()}"]', "7]", "key is no digest"),
+        (f" {FIRST[0].stake},", " 0,", "has no stake"),
+        (f" {FIRST[0].stake},", f" {2**62},", "has no stake"),
+        (f" {FIRST[0].stake},", " true,", "has no stake"),
+        (f"[{MEMBER}],", f"[{MEMBER}], [{MEMBER}],", "own account"),
         ('faucet = "http', 'faucet = "ftp', "address of the faucet"),
         ("4080/", "4080/ ", "address of the faucet"),
         ("4080/", "4080/" + "a" * 200, "address of the faucet"),
@@ -120,13 +143,61 @@ def test_what_no_program_of_ours_writes_is_refused(old: str, new: str, words: st
     assert caught.value.hint
 
 
-def test_a_checkpoint_is_good_for_the_exit_delay() -> None:
-    until_ms = CHECKPOINT.time_ms + exit_delay_ms(GENESIS.network)
-    assert exit_delay_ms(GENESIS.network) == 2 * 16 * 1_000
-    check_age(WHOLE, until_ms)
-    with pytest.raises(BundleError, match="more than the exit delay of 32 s"):
-        check_age(WHOLE, until_ms + 1)
-    check_age(replace(WHOLE, checkpoint=None), until_ms + 10**12)
+def test_a_checkpoint_is_good_for_as_long_as_evidence_counts() -> None:
+    epochs_ms = 2 * 16 * 1_000
+    assert answerable_ms(GENESIS.network) == epochs_ms
+    check_age(WHOLE, CHECKPOINT.time_ms + epochs_ms)
+    with pytest.raises(BundleError, match=r"41 s old; validators answer .* for 32 s"):
+        check_age(WHOLE, CHECKPOINT.time_ms + epochs_ms + 9_000)
+    check_age(replace(WHOLE, checkpoint=None), CHECKPOINT.time_ms + 10**12)
+
+
+@pytest.mark.parametrize(
+    ("height", "epochs"), [(7, (0, 1)), (15, (0, 1)), (16, (0, 1, 2)), (47, (1, 2, 3))]
+)
+def test_the_sets_are_those_around_the_epoch_of_the_next_block(
+    height: int, epochs: tuple[int, ...]
+) -> None:
+    sets = trusted_sets(replace(CHECKPOINT, height=height), GENESIS.network)
+    assert tuple(sets) == epochs
+    assert [one.members for one in sets.values()] == [FIRST, LATER, LAST][-len(epochs) :]
+
+
+def told(value: object, **more: object) -> dict[str, object]:
+    """What a node's events say of a value."""
+    return json.loads(json.dumps(record_of(value, 0, **more)))
+
+
+def at(height: int) -> dict[str, object]:
+    return {"kind": "Final", "tick": height, "slot": 5, "block": "ab" * 32, "digest": "cd" * 32}
+
+
+def named(*events: dict[str, object]) -> tuple[Members, ...]:
+    chronicle = Chronicle(GENESIS)
+    for event in events:
+        chronicle.take(event)
+    checkpoint = chronicle.checkpoint()
+    assert checkpoint is not None
+    return checkpoint.sets
+
+
+def test_the_events_of_a_node_tell_who_orders_the_log() -> None:
+    """Of epochs of 16: a set that was made at the end of epoch 1 is that of epoch 3."""
+    changed = told(SetChanged(Epoch(3), LATER), tick=32)
+    assert Chronicle(GENESIS).checkpoint() is None
+    assert named(at(31)) == (FIRST, FIRST, FIRST)
+    assert named(changed, at(32)) == (FIRST, FIRST, LATER)
+    assert named(changed, at(33), at(47)) == (FIRST, FIRST, LATER)
+    assert named(changed, at(48)) == (FIRST, LATER, LATER)
+    assert named(changed, at(64)) == (LATER, LATER, LATER)
+
+
+def test_a_node_that_began_with_a_snapshot_tells_its_sets() -> None:
+    began = told(SnapshotAdopted(Tick(64), GENESIS.accounts[0].account, (FIRST, LATER, LAST)))
+    assert named(began, at(70)) == (FIRST, LATER, LAST)
+    assert named(began, at(80)) == (LATER, LAST, LAST)
+    again = told(SetChanged(Epoch(6), FIRST), tick=80)
+    assert named(began, again, at(80)) == (LATER, LAST, FIRST)
 
 
 def test_a_folder_tells_the_addresses_of_its_nodes_and_the_last_final_block(
@@ -155,7 +226,9 @@ def test_a_folder_tells_the_addresses_of_its_nodes_and_the_last_final_block(
     assert bundle.genesis == GENESIS
     assert bundle.bootstrap[0] == ADDRESS
     assert bundle.bootstrap[2] == str(stranger)
-    assert bundle.checkpoint == Checkpoint(4, b"\xab" * 32, b"\xcd" * 32, 5_000)
+    assert bundle.checkpoint == Checkpoint(
+        4, b"\xab" * 32, b"\xcd" * 32, 5_000, (FIRST, FIRST, FIRST)
+    )
     assert bundle.faucet == "http://192.0.2.1:4080/"
     alone = bundle_of_folder(tmp_path / "nodes/one")
     assert (alone.bootstrap, alone.faucet) == ((ADDRESS,), "")
