@@ -56,6 +56,8 @@ def launch_testnet(
     backup: options.Backup = None,
     kill: options.Kill = None,
     restart: options.Restart = None,
+    attrition: options.Attrition = None,
+    minutes: options.Minutes = 0,
     silent: options.Silent = None,
     forge: options.Forge = None,
     early: options.Early = None,
@@ -87,23 +89,25 @@ def launch_testnet(
         leaf_ms=leaf_ms,
         merge_ms=merge_ms,
         backup=tuple(backup or ()),
+        minutes=minutes,
     )
-    asked = {
-        "silent": silent,
-        "forge": forge,
-        "early": early,
-        "late": late,
-        "withhold": withhold,
-        "neglect": neglect,
-        "equivocate": equivocate,
-        "no-reveal": no_reveal,
-        "flood": flood,
-    }
-    cheats = tuple((name, node) for name, nodes in asked.items() for node in nodes or ())
-    mischief = Mischief(cheats, delay_ms, partition)
-    kills = tuple(kill or ())
-    code = run(wish, kills, restart, out, keep_running=keep_running, plain=plain, mischief=mischief)
+    cheats = (
+        *_named(silent=silent, forge=forge, early=early, late=late, withhold=withhold),
+        *_named(neglect=neglect, equivocate=equivocate, no_reveal=no_reveal, flood=flood),
+    )
+    bad = Mischief(cheats, delay_ms, partition)
+    kills, wears = tuple(kill or ()), tuple(attrition or ())
+    code = run(
+        wish, kills, restart, out, keep_running=keep_running, plain=plain, mischief=bad, wears=wears
+    )
     raise typer.Exit(code)
+
+
+def _named(**asked: list[str] | None) -> tuple[tuple[str, str], ...]:
+    """Names of cheats, each with a node that was named for it."""
+    return tuple(
+        (cheat.replace("_", "-"), node) for cheat, nodes in asked.items() for node in nodes or ()
+    )
 
 
 @application.command()
@@ -514,9 +518,9 @@ def calibrate(
 
 @application.command()
 def pause(
-    folder: Annotated[Path, typer.Argument(help="The folder of a node that proves.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of a node that proves or makes blocks.")],
 ) -> None:
-    """Have a running prover take on nothing new and serve what it owes; a restart keeps that."""
+    """Have a running node take on nothing new and serve what it owes; a restart keeps that."""
     from scripts.pausing import PAUSE, tell_node
 
     tell_node(folder, PAUSE)
@@ -527,7 +531,7 @@ def pause(
 def resume(
     folder: Annotated[Path, typer.Argument(help="The folder of a node that proves.")],
 ) -> None:
-    """End the pause of a running prover."""
+    """End the pause of a running node."""
     from scripts.pausing import RESUME, tell_node
 
     tell_node(folder, RESUME)

@@ -1,10 +1,11 @@
-"""Pausing the prover of a node that runs, from outside of it.
+"""Pausing a node that runs, from outside of it.
 
-Rules. A node that runs keeps ``node.pid`` in its folder: its process id and when that process
-began, as ``/proc`` counts, so that another process that got the same id later is never taken for
-it. The file is there as long as the node listens to SIGUSR1 (pause) and SIGUSR2 (resume), and no
-longer. A pause is kept by the node's store; whoever has the node itself calls ``node.pause()`` and
-``node.resume()``.
+Rules. A paused prover takes on nothing new and serves what it has; a paused sequencer commits to no
+block and reveals what it committed to. A node that runs keeps ``node.pid`` in its folder: its
+process id and when that process began, as ``/proc`` counts, so that another process that got the
+same id later is never taken for it. The file is there as long as the node listens to SIGUSR1
+(pause) and SIGUSR2 (resume), and no longer. A pause is kept by the node's store; whoever has the
+node itself calls ``node.pause()`` and ``node.resume()``.
 """
 
 from __future__ import annotations
@@ -41,19 +42,27 @@ async def obey_signals(node: Node, folder: Path) -> None:
 def tell_node(folder: Path, number: signal.Signals) -> None:
     """Send a signal to the node of a folder.
 
-    :raises ConfigurationError: when it does not prove, or does not run.
+    :raises ConfigurationError: when it neither proves nor makes blocks, or does not run.
     """
-    if load_configuration(folder / "node.toml").prover is None:
+    configuration = load_configuration(folder / "node.toml")
+    if configuration.prover is None and configuration.sequencer is None:
         raise ConfigurationError(
-            f"the node of {folder} does not prove", "name the folder of a node with a [prover]"
+            f"the node of {folder} neither proves nor makes blocks",
+            "name the folder of a node with a [prover] or a [sequencer]",
         )
-    process = _process(folder / PROCESS)
-    if process is None:
+    if not signal_node(folder, number):
         raise ConfigurationError(
             f"no node of {folder} runs, or it only starts",
             "name the folder with the node's node.toml, and wait until it is connected",
         )
-    os.kill(process, number)
+
+
+def signal_node(folder: Path, number: signal.Signals) -> bool:
+    """Send a signal to the node of a folder; whether it runs and listens."""
+    process = _process(folder / PROCESS)
+    if process is not None:
+        os.kill(process, number)
+    return process is not None
 
 
 def _process(path: Path) -> int | None:

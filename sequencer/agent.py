@@ -4,10 +4,12 @@ Rules. When the sequencing rule names a duty,
 
 - *commit*: build a block of the pooled transfers on the head's state, keep its body and what to
   reveal, and commit to it with the VRF proof the rule asks for, sharing ``fee_split`` of the fees
-  with provers. Not with fewer transfers than ``transfers_min``, and not once ``blocks_max`` jobs
-  were opened and did not fall.
+  with provers. Not with fewer transfers than ``transfers_min``, not once ``blocks_max`` jobs were
+  opened and did not fall, not while the node is paused, and not while nobody seems to prove: where
+  provers are elected none can be, or a tree node of an open job is anybody's, which means that all
+  who were elected for it failed. A block would only cost its bond then.
 - *backup*, if it was told to: build a block of the pooled transfers on the settled head and leave
-  it for the prover of the same node.
+  it for the prover of the same node, within the same bounds but the last.
 - *reveal*: submit what was kept. A restart loses nothing: it was kept before the commitment left.
 
 The salt follows from the account's secret, the round and the block, so that nobody can open the
@@ -30,9 +32,11 @@ from protocol.agents import (
     TransferHeard,
     View,
     backup_note,
+    is_paused,
 )
 from protocol.codec import decode, encode
 from protocol.happenings import BlockFinal
+from protocol.ledger import PocketKind
 from protocol.messages import (
     OPERATION_BYTES_MAX,
     BlockCommitment,
@@ -41,9 +45,9 @@ from protocol.messages import (
 )
 from protocol.ordering.validators import Identity
 from protocol.ports import ProverBackend
-from protocol.rules import BackupDuty, CommitDuty, RevealDuty, SequencingDuty
+from protocol.rules import BackupDuty, CommitDuty, RevealDuty, SequencingDuty, Stage
 from protocol.signing import digest
-from protocol.types import LENGTHS, BasisPoints, Count, JobId, Round, Salt, Tick, VrfProof
+from protocol.types import LENGTHS, Account, BasisPoints, Count, JobId, Round, Salt, Tick, VrfProof
 from sequencer.builder import build_block
 from sequencer.mempool import TransferPool
 
@@ -111,7 +115,7 @@ class SequencerAgent:
             return
         room = self.settings.leaf_count * self.backend.leaf_transfers
         transfers = self.pool.select(state, room)
-        if len(transfers) < self.settings.transfers_min:
+        if len(transfers) < self.settings.transfers_min or not _somebody_proves(view):
             return
         built = build_block(duty.parent, state, transfers, self.settings.leaf_count, self.backend)
         salt = self._salt(duty.round, built.body)
@@ -145,7 +149,7 @@ class SequencerAgent:
 
     def _is_done(self, view: View) -> bool:
         limit = self.settings.blocks_max
-        return limit is not None and view.jobs_opened >= limit
+        return is_paused(view) or (limit is not None and view.jobs_opened >= limit)
 
     def _follow_settled(self, view: View) -> None:
         """Judge transfers by the settled state: what an open job carries waits until that is
@@ -179,6 +183,21 @@ def kept_reveal(view: View, round: Round) -> BlockReveal | None:
         return None
     reveal: BlockReveal = decode(BlockReveal, note, size_max=OPERATION_BYTES_MAX)
     return reveal
+
+
+def _somebody_proves(view: View) -> bool:
+    """Whether a prover can be elected, where provers are, and no tree node waits for anybody."""
+    machine = view.machine
+    if machine.proving.election(view.account) is not None:
+        staked = (
+            Account(pocket.owner)
+            for pocket in machine.ledger.pockets()
+            if pocket.kind is PocketKind.PROVER_STAKE
+        )
+        elections = (machine.proving.election(one) for one in staked)
+        if not any(one is not None and one.until > machine.tick for one in elections):
+            return False
+    return all(duty.stage is not Stage.OPEN for duty in machine.proving.duties(view.account))
 
 
 def _note_name(round: Round) -> str:

@@ -15,10 +15,13 @@ from rich.table import Table
 
 from scripts.complaint import Complaint
 from scripts.launcher import growth
-from scripts.launcher.faults import Fault, check_faults
+from scripts.launcher.attrition import RESTART_S, Kill, Wear, schedule
+from scripts.launcher.faults import BadFault, Fault, check_faults
+from scripts.launcher.harm import ABSENCE
 from scripts.launcher.live import open_view
 from scripts.launcher.mischief import Mischief, make_mischief
-from scripts.launcher.plan import Wish, is_possible, make_plan
+from scripts.launcher.narrate import counted
+from scripts.launcher.plan import Plan, Wish, is_possible, make_plan
 from scripts.launcher.summary import Verdict
 from scripts.launcher.testnet import Order, TestnetFailed, make_run_folder, run_testnet
 from scripts.report.command import REPORT
@@ -42,8 +45,11 @@ def run(
     keep_running: bool,
     plain: bool = False,
     mischief: Mischief | None = None,
+    wears: tuple[str, ...] = (),
 ) -> int:
     """Run a testnet.
+
+    :param wears: ``ROLE:SECONDS``, as :mod:`scripts.launcher.attrition` has it.
 
     Returns the exit code: 0 only if every node agrees, money is conserved and all is proven.
     """
@@ -55,12 +61,15 @@ def run(
         plan = make_mischief(make_plan(wish), mischief or Mischief())
         faults = tuple(Fault.parse(text, plan) for text in kills)
         check_faults(faults, plan)
+        if wears and restart_s is None:
+            restart_s = RESTART_S
+        planned = _planned(plan, tuple(map(Wear.parse, wears)), restart_s)
     except Complaint as failure:
         return _refuse(errors, failure.sentence, failure.hint)
     try:
         folder = _folder(out)
         print(f"run folder: {folder}", flush=True)
-        order = Order(plan, folder, faults, restart_s, keep_running)
+        order = Order(plan, folder, faults, restart_s, keep_running, planned)
         with open_view(plan, folder, plain=plain) as view:
             verdict = trio.run(run_testnet, order, view)
     except Complaint as failure:
@@ -69,6 +78,14 @@ def run(
     if not verdict.faults:
         return 0
     return INTERRUPTED if verdict.is_interrupted else 1
+
+
+def _planned(plan: Plan, wears: tuple[Wear, ...], restart_s: float | None) -> tuple[Kill, ...]:
+    if not wears or restart_s is None:
+        return ()
+    if not plan.wish.minutes:
+        raise BadFault("--attrition needs to know for how long", "say --minutes 10")
+    return schedule(plan, wears, 60 * plan.wish.minutes, restart_s)
 
 
 def _folder(out: Path | None) -> Path:
@@ -113,6 +130,31 @@ def _takeovers(fields: dict[str, Any]) -> Iterator[str]:
         yield f"takeovers: {by} proved {count} tree nodes for {failed}"
 
 
+def _kills(fields: dict[str, Any]) -> Iterator[str]:
+    """A line for each node that was killed, and what that cost."""
+    moments: dict[str, list[str]] = {}
+    for one in fields["kills"]:
+        moments.setdefault(one["node"], []).append(f"{one['at_s']:.0f}")
+    dead = {one["node"] for one in fields["kills"] if one["restarted_s"] is None}
+    for node, seconds in moments.items():
+        end = "and not started again" if node in dead else "and started again each time"
+        yield f"killed: {node} at {', '.join(seconds)} s, {end}"
+    if moments and not fields["costs_of_absence"]:
+        yield "no node lost stake or a bond for having been killed"
+    for one in fields["costs_of_absence"]:
+        rule = ABSENCE.get(one["cause"])
+        why = f"{rule} has it so" if rule else "NO RULE HAS IT SO"
+        yield f"{one['node']} lost {one['amount']:,} for having been killed, {one['cause']}: {why}"
+
+
+def _proven(fields: dict[str, Any]) -> str:
+    """How many blocks, of how many or in how long."""
+    proven, asked = fields["blocks_proven"], fields["blocks_asked"]
+    if asked is not None:
+        return f"{proven} of {asked} blocks proven"
+    return f"{counted(proven, 'block')} proven in {fields['minutes']:g} minutes"
+
+
 def show(verdict: Verdict, folder: Path) -> None:
     """Print the end of a run: what was proven, who earned what, what was taken over, what is
     wrong.
@@ -121,12 +163,11 @@ def show(verdict: Verdict, folder: Path) -> None:
     fields = verdict.fields
     console.print()
     console.print(
-        f"{fields['blocks_proven']} of {fields['blocks_asked']} blocks proven, "
-        f"{len(fields['nodes'])} nodes "
+        f"{_proven(fields)}, {len(fields['nodes'])} nodes "
         f"{'agree' if fields['nodes_agree'] else 'DISAGREE'}, money "
         f"{'conserved' if fields['money_conserved'] else 'NOT CONSERVED'}"
     )
-    for sentence in (*_times(fields), *_takeovers(fields)):
+    for sentence in (*_times(fields), *_kills(fields), *_takeovers(fields)):
         console.print(sentence)
     for one in fields["cheats"]:
         console.print(f"cheat: {one['sentence']}")
@@ -143,7 +184,7 @@ def show(verdict: Verdict, folder: Path) -> None:
         )
         table.add_row(name, f"{income['total']:,}", causes)
     console.print(table)
-    if fields["blocks_asked"] >= LONG_BLOCKS:
+    if fields["minutes"] or fields["blocks_asked"] >= LONG_BLOCKS:
         for sentence in growth.sentences(fields["growth"], fields["blocks_proven"]):
             console.print(sentence)
     for sentence in verdict.faults:

@@ -11,6 +11,7 @@ proving.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -65,21 +66,14 @@ def check_faults(faults: tuple[Fault, ...], plan: Plan) -> None:
 
     :raises BadFault: with the sentence.
     """
-    named = {fault.who for fault in faults}
-    named |= {
-        one.name
-        for one in plan.members
-        if any(cheat.costs_votes for cheat in cheats_of(one.configuration.cheats))
-    }
-    lost = [one for one in plan.members if one.name in named and one.log_stake]
-    total = sum(one.log_stake for one in plan.members)
-    if lost and 3 * (total - sum(one.log_stake for one in lost)) <= 2 * total:
-        names = ", ".join(one.name for one in lost)
+    lost = {fault.who for fault in faults} | not_counted_on(plan)
+    if not has_quorum(plan, lost):
+        names = ", ".join(one.name for one in plan.members if one.name in lost and one.log_stake)
         raise BadFault(
             f"without {names} the log is left without more than two thirds of its stake",
             "name fewer validators, or ask for more with --validators",
         )
-    provers, honest = _provers(plan), _honest_provers(plan)
+    provers, honest = _provers(plan), honest_provers(plan)
     if len(provers) < 2 and faults:
         raise BadFault("killing the only prover leaves nobody to prove")
     killed = sum({"any": 1, "pair": 2}.get(one.who, one.who in honest) for one in faults)
@@ -90,11 +84,28 @@ def check_faults(faults: tuple[Fault, ...], plan: Plan) -> None:
         )
 
 
+def not_counted_on(plan: Plan) -> set[str]:
+    """Validators whose cheats cost the log their votes."""
+    return {
+        one.name
+        for one in plan.members
+        if any(cheat.costs_votes for cheat in cheats_of(one.configuration.cheats))
+    }
+
+
+def has_quorum(plan: Plan, lost: Collection[str]) -> bool:
+    """Whether more than two thirds of the log stake are left without these nodes."""
+    total = sum(one.log_stake for one in plan.members)
+    left = sum(one.log_stake for one in plan.members if one.name not in lost)
+    return 3 * left > 2 * total
+
+
 def _provers(plan: Plan) -> list[str]:
     return [one.name for one in plan.members if one.configuration.prover]
 
 
-def _honest_provers(plan: Plan) -> list[str]:
+def honest_provers(plan: Plan) -> list[str]:
+    """Names of the provers that do not cheat."""
     return [
         one.name
         for one in plan.members
@@ -162,6 +173,6 @@ class Striker:
 
     def _chosen(self, actor: str) -> str:
         """Who survives: honest, not the actor, and the same one for the same seed."""
-        others = [one for one in _honest_provers(self._plan) if one != actor]
+        others = [one for one in honest_provers(self._plan) if one != actor]
         seed = self._plan.wish.seed.encode()
         return min(others, key=lambda name: digest(b"provnet/survivor/1", seed, name.encode()))

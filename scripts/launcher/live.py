@@ -300,12 +300,13 @@ class _Brush:
         title.append(" " * (self._width - len(title) - len(clock)))
         title.append(clock)
         yield title
-        wish, members = scene.plan.wish, len(scene.plan.members)
+        asked, members = scene.plan.wish.blocks_asked, len(scene.plan.members)
+        of = "" if asked is None else f" of {asked}"
         parts = [
             f"tick {scene.tick}",
             f"slot {scene.slot}",
             f"epoch {scene.epoch}",
-            f"{scene.blocks_settled} of {wish.blocks} blocks proven",
+            f"{scene.blocks_settled}{of} blocks proven",
             f"{len(scene.alive)} of {members} nodes run, {scene.connected} connected",
         ]
         if scene.transfers_waiting is not None:

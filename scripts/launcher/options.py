@@ -41,6 +41,14 @@ Backup: TypeAlias = Annotated[
         f"backup_ticks. {_MORE}",
     ),
 ]
+Minutes: TypeAlias = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        help="Make blocks for so many minutes instead of a number of them, then finish all open "
+        "proof trees.",
+    ),
+]
 RunFolder: TypeAlias = Annotated[
     Path | None, typer.Option(help="Run folder; default: a new one in runs/.")
 ]
@@ -61,7 +69,21 @@ Kill: TypeAlias = Annotated[
 ]
 Restart: TypeAlias = Annotated[
     float | None,
-    typer.Option(help="Bring the killed back after so many seconds.", rich_help_panel=_CHEATS),
+    typer.Option(
+        min=0,
+        help="Bring the killed back after so many seconds; with --attrition: 10.",
+        rich_help_panel=_CHEATS,
+    ),
+]
+Attrition: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="ROLE:SECONDS",
+        help="prover or validator: every so many seconds one of them gets kill -9 and is started "
+        "again, as the seed has it; never one without whom the log has no quorum, or nobody "
+        f"proves. With --minutes. {_MORE}",
+        rich_help_panel=_CHEATS,
+    ),
 ]
 Silent: TypeAlias = Annotated[
     list[str] | None,

@@ -116,6 +116,7 @@ class Wish:
     :ivar leaf_ms: declared time of a leaf; of the modelled backend only. None: the usual.
     :ivar merge_ms: the same of a merge.
     :ivar backup: names of sequencers that prove whole blocks of their own where anybody may.
+    :ivar minutes: make blocks for so long, instead of ``blocks``; 0: until there are so many.
     """
 
     validators: int = 4
@@ -131,6 +132,12 @@ class Wish:
     leaf_ms: int | None = None
     merge_ms: int | None = None
     backup: tuple[str, ...] = ()
+    minutes: float = 0
+
+    @property
+    def blocks_asked(self) -> int | None:
+        """How many blocks there have to be; None: as many as there is time for."""
+        return None if self.minutes else self.blocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +247,7 @@ def _member(wish: Wish, name: str, validator: int | None) -> Member:
         sequencer = SequencerConfiguration(
             leaf_count=wish.leaves,
             transfers_min=TRANSFERS_PER_LEAF * wish.leaves,
-            blocks_max=wish.blocks,
+            blocks_max=wish.blocks_asked or 0,
         )
         configuration = replace(configuration, sequencer=sequencer)
     if validator == wish.validators - 1:
@@ -381,6 +388,8 @@ def is_possible(wish: Wish) -> str | None:
     """None, or a sentence that says why a wish cannot be granted."""
     if wish.validators < 1 or wish.provers < 0 or wish.blocks < 1:
         return "a testnet has at least one validator and makes at least one block"
+    if wish.minutes < 0:
+        return "a testnet does not end before it began"
     if not tree.is_leaf_count(wish.leaves) or wish.leaves > 64:
         return "the number of leaves is a power of two from 1 to 64"
     if wish.slot_ms and wish.slot_ms < 200:

@@ -1,7 +1,8 @@
 """Judges a run that is over, from what each node said by itself.
 
 Nodes agree when all that were alive at the end have the same digest at every height they share, and
-reached the height of the last settlement. Money is re-added from the nodes' events by
+reached the height of the last settlement. A run for some minutes has to have finished every tree
+that it began. Money is re-added from the nodes' events by
 ``scripts.money``, which shares no code with the ledger, and compared with each node's own pockets.
 """
 
@@ -17,11 +18,13 @@ from typing import Any
 from scripts.cheats.node import cheats_of
 from scripts.launcher.cheated import outcomes
 from scripts.launcher.growth import judge_run
-from scripts.launcher.harm import harms
+from scripts.launcher.harm import costs_of_absence, harms, harms_of_kills
+from scripts.launcher.narrate import counted
 from scripts.launcher.plan import Plan
 from scripts.launcher.testimony import Witnessed
 from scripts.money import add_up
 from scripts.records import read_lines
+from scripts.report.records import EVENTS, LAUNCHER
 
 ROOT_SLOTS = 2
 """Slots from the root's proof to the finality of its record, at the least."""
@@ -70,16 +73,23 @@ def judge(
     story = histories[reference] if reference is not None else []
     money_faults = list(_money_faults(plan, present, histories))
     proven = sum(1 for record in story if record["kind"] == "JobSettled")
-    if proven < plan.wish.blocks:
-        faults.append(f"{proven} of {plan.wish.blocks} blocks were proven")
+    asked = plan.wish.blocks_asked
+    if asked is None:
+        faults += _unfinished(present, story)
+    elif proven < asked:
+        faults.append(f"{proven} of {asked} blocks were proven")
     testimony = Witnessed(plan, run, story, present, killed=killed, ended_ms=ended_ms)
     met = list(outcomes(testimony)) if testimony.is_of_mischief else []
     harmed = list(harms(testimony)) if testimony.is_of_mischief else []
     faults += [f"this cheat was not met: {one.sentence}" for one in met if not one.is_met]
     faults += harmed
+    faults += list(harms_of_kills(testimony))
     fields = {
-        "blocks_asked": plan.wish.blocks,
+        "blocks_asked": asked,
         "blocks_proven": proven,
+        "minutes": plan.wish.minutes,
+        "kills": list(_kills(run)),
+        "costs_of_absence": [asdict(one) for one in costs_of_absence(testimony)],
         "nodes": sorted(present),
         "nodes_agree": agree,
         "money_conserved": not money_faults and bool(present),
@@ -150,6 +160,41 @@ def _disagreements(reports: dict[str, dict[str, Any]]) -> Iterator[str]:
             if ours[tick] != theirs[tick]:
                 yield f"{one} and {other} differ after tick {tick}"
                 break
+
+
+def _unfinished(reports: dict[str, dict[str, Any]], story: list[dict[str, Any]]) -> Iterator[str]:
+    """What a run that was to finish all its trees left undone."""
+    ends = [one["tick"] for one in story if one["kind"] in ("JobSettled", "JobVoided")]
+    opened = sum(1 for one in story if one["kind"] == "JobOpened")
+    voided = sum(1 for one in story if one["kind"] == "JobVoided")
+    if not ends:
+        yield "no block was proven"
+    if voided:
+        yield f"{counted(voided, 'tree')} became void"
+    if opened > len(ends):
+        yield f"{counted(opened - len(ends), 'tree')} stayed open"
+    for name, report in reports.items():
+        if report["final_height"] < max(ends, default=0):
+            yield f"{name} did not catch up: its height is {report['final_height']}"
+
+
+def _kills(run: Path) -> Iterator[dict[str, Any]]:
+    """Who was killed and started again, in seconds since the launch, as the launcher wrote it."""
+    path, launched_ms = run / EVENTS, 0
+    kills: list[dict[str, Any]] = []
+    for one in read_lines(path) if path.exists() else ():
+        if one["node"] != LAUNCHER:
+            continue
+        at_s = round((one["at_ms"] - launched_ms) / 1000, 1)
+        match one["kind"]:
+            case "Launched":
+                launched_ms = one["at_ms"]
+            case "Killed":
+                kills.append({"node": one["victim"], "at_s": at_s, "restarted_s": None})
+            case "Restarted":
+                (last, *_) = [kill for kill in kills[::-1] if kill["node"] == one["victim"]]
+                last["restarted_s"] = at_s
+    return iter(kills)
 
 
 def _money_faults(

@@ -51,6 +51,7 @@ class Witnessed:
     :ivar reports: of the nodes that were alive at the end, by name.
     :ivar cheats: of each node that cheats, by name.
     :ivar honest: nodes that were alive at the end, do not cheat, and were never killed on purpose.
+    :ivar killed: nodes that were killed on purpose and do not cheat.
     :ivar ended_ms: when the run ended, before any node was stopped.
     """
 
@@ -76,6 +77,7 @@ class Witnessed:
         self.honest = [
             name for name in sorted(reports) if name not in self.cheats and name not in killed
         ]
+        self.killed = [name for name in sorted(set(killed)) if name not in self.cheats]
         self._told = {
             one.name: Told.read(run / "nodes" / one.name / "events.jsonl") for one in plan.members
         }

@@ -4,6 +4,9 @@ Steps: a run folder with the genesis and one folder a node; the first validator,
 with its address; then watch, narrate, strike and restart until every block asked for is settled at
 every live node; then stop all, judge, export what a light client needs, and write ``summary.json``
 and ``report.html``.
+
+A run for some minutes counts them from the first final block. When they are over nobody is killed
+any more and the sequencers are paused, and the run ends once no tree is open anywhere.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from scripts.complaint import Complaint
 from scripts.configuration import save_configuration
 from scripts.export import export_run
 from scripts.keys import save_identity
+from scripts.launcher.attrition import Kill, may_die
 from scripts.launcher.faults import Fault, Striker
 from scripts.launcher.live import View
 from scripts.launcher.narrate import Narrator
@@ -33,6 +37,7 @@ from scripts.launcher.plan import Member, Plan
 from scripts.launcher.processes import Process, stop_all
 from scripts.launcher.summary import Verdict, judge
 from scripts.launcher.watch import NodeState, Story, Tail
+from scripts.pausing import PAUSE, signal_node
 from scripts.records import write_json
 from scripts.report.command import write_report
 from scripts.report.records import LAUNCHER
@@ -40,11 +45,19 @@ from scripts.report.records import LAUNCHER
 LOOK_S: Final = 0.1
 """Pause between two looks at what the nodes wrote."""
 
+QUIET_SLOTS: Final = 12
+"""So many slots without an open round or tree at any node end a run whose sequencers are paused: a
+commitment that was under way would have opened its round.
+"""
+
+LAG_TICKS: Final = 4
+"""A node that is further behind the others is still catching up."""
+
 STALL_S: Final = 15.0
 """After so long without progress at start-up, say who waits for what."""
 
 PATIENCE_S: Final = 600.0
-"""After so long without a new final block the run is given up."""
+"""After so long without a new final block, or with trees left open, the run is given up."""
 
 Say = Callable[[str], None]
 
@@ -57,6 +70,7 @@ class TestnetFailed(Complaint):
 class Order:
     """A testnet to be run.
 
+    :ivar kills: who is killed when, beside ``faults``; only in a run for some minutes.
     :ivar restart_s: bring the killed back after so many seconds; None leaves them dead.
     :ivar keep_running: go on after the last block until interrupted.
     """
@@ -66,6 +80,7 @@ class Order:
     faults: tuple[Fault, ...] = ()
     restart_s: float | None = None
     keep_running: bool = False
+    kills: tuple[Kill, ...] = ()
 
 
 @dataclass(slots=True)
@@ -82,9 +97,27 @@ class _Run:
     say: Say
     events: Any
     killed: list[str] = field(default_factory=list)
+    paused: set[str] = field(default_factory=set)
     bootstrap: tuple[str, ...] = ()
     moved_at: float = 0.0
+    works_since: float | None = None
+    ending_since: float | None = None
+    quiet_since: float = 0.0
     is_interrupted: bool = False
+
+    def tell(self, sentence: str) -> None:
+        """Say a line of the launcher's own."""
+        self.say(self.narrator.line(_now_ms(), sentence))
+
+    @property
+    def away(self) -> set[str]:
+        """Who does not run, or is still catching up."""
+        least = self.story.height - LAG_TICKS
+        return {
+            name
+            for name, process in self.processes.items()
+            if not process.is_running or self.states[name].height < least
+        }
 
 
 async def run_testnet(order: Order, view: View) -> Verdict:
@@ -148,7 +181,7 @@ def _prepare(run: Path, member: Member) -> Process:
 
 async def _start(run: _Run) -> None:
     first, *others = run.plan.members
-    run.say(run.narrator.line(_now_ms(), f"starting {len(run.plan.members)} nodes"))
+    run.tell(f"starting {len(run.plan.members)} nodes")
     await _launch(run, first, ())
     while not run.states[first.name].addresses:
         with trio.move_on_after(STALL_S) as waiting:
@@ -156,9 +189,9 @@ async def _start(run: _Run) -> None:
         if waiting.cancelled_caught:
             stage = run.states[first.name].stage
             sentence = f"waiting for {first.name} to listen; it is at: {stage}"
-            run.say(run.narrator.line(_now_ms(), sentence))
+            run.tell(sentence)
     url = run.states[first.name].url
-    run.say(run.narrator.line(_now_ms(), f"{first.name} shows the network at {url}"))
+    run.tell(f"{first.name} shows the network at {url}")
     bootstrap = tuple(run.states[first.name].addresses)
     _keep_bundle(run)
     for member in others:
@@ -214,12 +247,16 @@ async def _watch(run: _Run, nursery: trio.Nursery) -> None:
         _keep_bundle(run)
         for name in run.processes:
             _require_alive(run, name)
+        _keep_time(run, nursery)
         idle_s = trio.current_time() - run.moved_at
         if idle_s > STALL_S and not told_stall:
             told_stall = True
             _tell_stall(run)
         if idle_s > PATIENCE_S:
-            run.say(run.narrator.line(_now_ms(), f"no final block for {PATIENCE_S:g} s: giving up"))
+            run.tell(f"no final block for {PATIENCE_S:g} s: giving up")
+            return
+        if run.ending_since is not None and trio.current_time() > run.ending_since + PATIENCE_S:
+            run.tell(f"trees are still open after {PATIENCE_S:g} s: giving up")
             return
         told_stall = told_stall and idle_s > STALL_S
 
@@ -228,22 +265,23 @@ def _look(run: _Run) -> list[tuple[str, dict[str, Any]]]:
     """Take in what the nodes wrote since the last look."""
     found = [(name, record) for name, tail in run.tails.items() for record in tail.fresh()]
     for name, record in found:
-        before = run.states[name].height
         run.states[name].take(record)
-        if run.states[name].height > before:
-            run.moved_at = trio.current_time()
         run.events.write(json.dumps({"node": name} | record) + "\n")
+        before = run.story.height
         for news in run.story.news(name, record):
             run.view.take(name, news)
             sentence = run.narrator.tell(name, news)
             if sentence is not None:
                 run.say(sentence)
+        if run.story.height > before:
+            run.moved_at = trio.current_time()
     run.view.refresh({name for name, one in run.processes.items() if one.is_running})
     return found
 
 
 def _is_done(run: _Run) -> bool:
-    """Whether every block is settled at every honest node that is meant to be alive.
+    """Whether every block is settled at every honest node that is meant to be alive; of a run for
+    some minutes, whether they are over and no tree is open there.
 
     A cheat may be left behind: a flooder that others ban, or one that waits for what it refuses.
     """
@@ -256,11 +294,70 @@ def _is_done(run: _Run) -> bool:
     waiting = run.order.restart_s is not None and any(
         not run.processes[name].is_wanted for name in run.killed
     )
-    return not waiting and all(one.settled >= run.plan.wish.blocks for one in living)
+    asked = run.plan.wish.blocks_asked
+    if asked is None:
+        return _is_quiet(run, living) and not waiting
+    return not waiting and all(one.settled >= asked for one in living)
+
+
+# --- a run for some minutes ---
+
+
+def _keep_time(run: _Run, nursery: trio.Nursery) -> None:
+    """Begin to wear the network down once it works; when its time is over, see that it ends."""
+    wish, now = run.plan.wish, trio.current_time()
+    if wish.blocks_asked is not None or not run.story.height:
+        return
+    if run.works_since is None:
+        run.works_since = now
+        nursery.start_soon(_wear_down, run, nursery, now)
+    elif now >= run.works_since + 60 * wish.minutes:
+        if run.ending_since is None:
+            run.ending_since = run.quiet_since = now
+            run.tell(f"{wish.minutes:g} minutes are over: no new blocks, open trees are finished")
+        for name in _busy_sequencers(run):
+            if signal_node(run.processes[name].folder, PAUSE):
+                run.paused.add(name)
+
+
+async def _wear_down(run: _Run, nursery: trio.Nursery, began_at: float) -> None:
+    """Kill as planned, but nobody who cannot be missed as things are."""
+    for kill in run.order.kills:
+        await trio.sleep_until(began_at + kill.at_s)
+        is_told = False
+        while not may_die(run.plan, kill.victim, run.away):
+            if not is_told:
+                run.tell(f"{kill.victim} is spared until {', '.join(sorted(run.away))} is back")
+                is_told = True
+            await trio.sleep(LOOK_S)
+        if run.ending_since is not None:
+            return
+        await _strike(run, kill.victim, nursery)
+
+
+def _busy_sequencers(run: _Run) -> list[str]:
+    """Those that are meant to run and were not paused."""
+    return [
+        one.name
+        for one in run.plan.members
+        if one.configuration.sequencer is not None
+        and run.processes[one.name].is_wanted
+        and one.name not in run.paused
+    ]
+
+
+def _is_quiet(run: _Run, living: list[NodeState]) -> bool:
+    """Whether nothing was left to finish at any of these nodes for :data:`QUIET_SLOTS`."""
+    if run.ending_since is None:
+        return False
+    now, least = trio.current_time(), run.story.height - LAG_TICKS
+    if _busy_sequencers(run) or any(one.open or one.height < least for one in living):
+        run.quiet_since = now
+    return now - run.quiet_since > QUIET_SLOTS * run.plan.genesis.network.slot_ms / 1000
 
 
 async def _strike(run: _Run, victim: str, nursery: trio.Nursery) -> None:
-    run.say(run.narrator.line(_now_ms(), f"SIGKILL to {victim}"))
+    run.tell(f"SIGKILL to {victim}")
     await run.processes[victim].kill()
     run.killed.append(victim)
     _note(run, "Killed", victim=victim)
@@ -270,7 +367,7 @@ async def _strike(run: _Run, victim: str, nursery: trio.Nursery) -> None:
 
 async def _bring_back(run: _Run, name: str, after_s: float) -> None:
     await trio.sleep(after_s)
-    run.say(run.narrator.line(_now_ms(), f"{name} starts again"))
+    run.tell(f"{name} starts again")
     _note(run, "Restarted", victim=name)
     await run.processes[name].start()
 
@@ -289,13 +386,13 @@ def _tell_stall(run: _Run) -> None:
         if (what := state.waits_for(others)) is not None and run.processes[state.name].is_wanted
     ]
     story = "; ".join(waits) or "all nodes are up and connected, but the log does not grow"
-    run.say(run.narrator.line(_now_ms(), f"no progress for {STALL_S:g} s: {story}"))
+    run.tell(f"no progress for {STALL_S:g} s: {story}")
 
 
 async def _stop_on_signal(run: _Run, scope: trio.CancelScope) -> None:
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async for _ in signals:
-            run.say(run.narrator.line(_now_ms(), "interrupted: stopping all nodes"))
+            run.tell("interrupted: stopping all nodes")
             run.is_interrupted = True
             scope.cancel()
 

@@ -35,10 +35,12 @@ class Story:
     """What all nodes tell, with each final tick once: whole, from the first that has it whole.
 
     What a node does by itself is passed on as it is told.
+
+    :ivar height: greatest height that was told.
     """
 
     def __init__(self) -> None:
-        self._height = 0
+        self.height = 0
         self._waiting: dict[str, list[dict[str, Any]]] = {}
 
     def news(self, node: str, record: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -53,8 +55,8 @@ class Story:
         if record["kind"] != "Final":
             return
         self._waiting[node] = []
-        if record["tick"] > self._height:
-            self._height = record["tick"]
+        if record["tick"] > self.height:
+            self.height = record["tick"]
             yield from waiting
 
 
@@ -63,8 +65,9 @@ class NodeState:
     """What is known of one node.
 
     :ivar stage: how far it has come while booting.
-    :ivar height: its final height.
-    :ivar settled: jobs that it saw settled.
+    :ivar height: its final height, as told since it was started.
+    :ivar settled: jobs that it saw settled, as told since then.
+    :ivar open: rounds and jobs that it saw open and not come to an end.
     :ivar peers: how many peers it is connected to.
     :ivar url: where it shows itself to a browser; empty before.
     """
@@ -73,6 +76,7 @@ class NodeState:
     stage: str = "starting"
     height: int = 0
     settled: int = 0
+    open: set[str] = field(default_factory=set)
     peers: int = 0
     addresses: list[str] = field(default_factory=list)
     url: str = ""
@@ -83,14 +87,23 @@ class NodeState:
             case "Stage":
                 self._take_stage(record)
             case "Final":
-                self.height = max(self.height, record["tick"])
-            case "JobSettled":
-                self.settled += 1
+                self.height = record["tick"]
+            case "RoundOpened":
+                self.open.add(f"round {record['round']}")
+            case "RoundSkipped":
+                self.open.discard(f"round {record['round']}")
+            case "JobOpened":
+                self.open.discard(f"round {record['header']['round']}")
+                self.open.add(record["job"])
+            case "JobSettled" | "JobVoided":
+                self.settled += record["kind"] == "JobSettled"
+                self.open.discard(record["job"])
 
     def _take_stage(self, record: dict[str, Any]) -> None:
         self.stage = record["stage"]
-        if self.stage == "reading the configuration":
-            self.settled = 0
+        if "process" in record:
+            self.height = self.settled = 0
+            self.open.clear()
         if self.stage == "connected":
             self.peers = len(record["peers"])
         if "addresses" in record:

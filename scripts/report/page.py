@@ -86,7 +86,7 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[object]], numbers: s
 def _head(story: Story) -> Iterator[str]:
     summary = story.summary or {}
     settled = sum(block.end == "settled" for block in story.blocks)
-    asked = summary.get("blocks_asked", len(story.blocks))
+    asked = summary.get("blocks_asked") or len(story.blocks)
     verdict = [f"{settled} of {_counted(asked, 'block')} proven"]
     words = {
         "nodes_agree": ("nodes agree", "nodes DISAGREE"),

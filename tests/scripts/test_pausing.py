@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from scripts.configuration import (
     ConfigurationError,
     NodeConfiguration,
     ProverConfiguration,
+    SequencerConfiguration,
     save_configuration,
 )
 from scripts.pausing import PAUSE, PROCESS, RESUME, obey_signals, tell_node
@@ -85,7 +87,11 @@ def test_a_process_that_is_gone_and_a_torn_file_are_no_node(folder: Path) -> Non
             tell_node(folder, PAUSE)
 
 
-def test_a_node_that_does_not_prove_cannot_be_paused(folder: Path) -> None:
-    save_configuration(folder / "node.toml", NodeConfiguration("one", "genesis.toml"))
-    with pytest.raises(ConfigurationError, match="does not prove"):
+def test_a_node_that_takes_nothing_on_cannot_be_paused(folder: Path) -> None:
+    idle = NodeConfiguration("one", "genesis.toml")
+    save_configuration(folder / "node.toml", idle)
+    with pytest.raises(ConfigurationError, match="neither proves nor makes blocks"):
+        tell_node(folder, PAUSE)
+    save_configuration(folder / "node.toml", replace(idle, sequencer=SequencerConfiguration()))
+    with pytest.raises(ConfigurationError, match=r"no node of .* runs"):
         tell_node(folder, PAUSE)

@@ -15,6 +15,7 @@ from scripts.launcher.summary import Verdict, judge
 from scripts.money import add_up
 
 JOB = "cd" * 32
+NO_RULE = "NO RULE HAS IT SO"
 
 
 @pytest.fixture
@@ -75,6 +76,7 @@ def write_node(run: Path, plan: Plan, name: str, **changed: Any) -> None:
         "open_jobs": [],
         "pockets": pockets,
         "refused": [],
+        "conduct": [],
     }
     (folder / "report.json").write_text(json.dumps(report | changed))
 
@@ -139,6 +141,127 @@ def test_a_block_that_was_not_proven_is_a_fault(tmp_path: Path, plan: Plan) -> N
             "".join(line for line in path.read_text().splitlines(True) if "Settled" not in line)
         )
     assert "0 of 1 blocks were proven" in judge(plan, tmp_path, NODES).faults
+
+
+# --- runs for some minutes, and kills ---
+
+
+@pytest.fixture
+def timed(plan: Plan) -> Plan:
+    return replace(plan, wish=replace(plan.wish, minutes=2))
+
+
+def without(run: Path, plan: Plan, kind: str) -> None:
+    """Every node tells the story without records of a kind."""
+    for name in NODES:
+        path = run / "nodes" / name / "events.jsonl"
+        lines = [one for one in path.read_text().splitlines(True) if f'"{kind}"' not in one]
+        path.write_text("".join(lines))
+
+
+def test_a_run_for_minutes_is_told_by_its_minutes(
+    tmp_path: Path, timed: Plan, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verdict = judged(tmp_path, timed)
+    assert verdict.faults == ()
+    show(verdict, tmp_path)
+    told = capsys.readouterr().out
+    assert "1 block proven in 2 minutes, 3 nodes agree" in told
+    assert "growth: the run was too short to tell" in told
+
+
+def test_a_run_for_minutes_has_to_finish_its_trees(tmp_path: Path, timed: Plan) -> None:
+    judged(tmp_path, timed)
+    without(tmp_path, timed, "JobSettled")
+    assert set(judge(timed, tmp_path, NODES).faults) == {
+        "no block was proven",
+        "1 tree stayed open",
+    }
+    for name in NODES:
+        path = tmp_path / "nodes" / name / "events.jsonl"
+        path.write_text(path.read_text().replace("JobProven", "JobVoided"))
+    assert judge(timed, tmp_path, NODES).faults == ("1 tree became void",)
+
+
+def test_who_did_not_catch_up_is_named(tmp_path: Path, timed: Plan) -> None:
+    assert judged(tmp_path, timed, final_height=0).faults == (
+        "validator-1 did not catch up: its height is 0",
+    )
+
+
+def write_kills(run: Path, *kinds: tuple[int, str, str]) -> None:
+    lines = [{"node": "launcher", "at_ms": 1_000, "kind": "Launched"}]
+    lines += [{"node": "prover-1", "at_ms": 1_500, "kind": "Killed"}]
+    lines += [
+        {"node": "launcher", "at_ms": at_ms, "kind": kind, "victim": victim}
+        for at_ms, kind, victim in kinds
+    ]
+    (run / "events.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
+
+
+def test_kills_are_told_by_name_and_time(
+    tmp_path: Path, plan: Plan, capsys: pytest.CaptureFixture[str]
+) -> None:
+    judged(tmp_path, plan)
+    write_kills(
+        tmp_path,
+        (61_000, "Killed", "prover-2"),
+        (71_000, "Restarted", "prover-2"),
+        (121_000, "Killed", "prover-2"),
+        (121_000, "Killed", "prover-1"),
+        (131_000, "Restarted", "prover-2"),
+    )
+    verdict = judge(plan, tmp_path, NODES, killed=("prover-2", "prover-2", "prover-1"))
+    assert verdict.fields["kills"] == [
+        {"node": "prover-2", "at_s": 60.0, "restarted_s": 70.0},
+        {"node": "prover-2", "at_s": 120.0, "restarted_s": 130.0},
+        {"node": "prover-1", "at_s": 120.0, "restarted_s": None},
+    ]
+    show(verdict, tmp_path)
+    told = capsys.readouterr().out
+    assert "killed: prover-2 at 60, 120 s, and started again each time" in told
+    assert "killed: prover-1 at 120 s, and not started again" in told
+    assert "no node lost stake or a bond for having been killed" in told
+
+
+@pytest.mark.parametrize(
+    "by",
+    [("JOB_FAILED", "the proving rule's slash_bps has it so"), ("EQUIVOCATION", NO_RULE)],
+    ids=lambda one: one[0],
+)
+def test_what_the_killed_lost_is_told_with_the_rule_that_has_it_so(
+    tmp_path: Path, plan: Plan, capsys: pytest.CaptureFixture[str], by: tuple[str, str]
+) -> None:
+    cause, told = by
+    judged(tmp_path, plan)
+    write_kills(tmp_path, (61_000, "Killed", "prover-2"))
+    lost = {
+        "at_ms": 1_000,
+        "tick": 1,
+        "kind": "Moved",
+        "source": {"kind": "PROVER_STAKE", "owner": account(plan, "prover-2")},
+        "target": {"kind": "BURNED", "owner": ""},
+        "amount": 1_500,
+        "cause": cause,
+        "job": None,
+        "operation": None,
+    }
+    for name in NODES:
+        path = tmp_path / "nodes" / name / "events.jsonl"
+        path.write_text(json.dumps(lost) + "\n" + path.read_text())
+    verdict = judge(plan, tmp_path, NODES, killed=("prover-2",))
+    sentence = f"prover-2 was only killed and lost 1,500: {cause}"
+    assert (sentence in verdict.faults) == (told == NO_RULE)
+    show(verdict, tmp_path)
+    line = f"prover-2 lost 1,500 for having been killed, {cause}: {told}"
+    assert line in capsys.readouterr().out
+
+
+def test_a_killed_node_that_is_banned_is_a_fault(tmp_path: Path, plan: Plan) -> None:
+    banned = {"kind": "banned", "from": account(plan, "prover-2"), "detail": "noise", "count": 1}
+    judged(tmp_path, plan, conduct=[banned])
+    faults = judge(plan, tmp_path, NODES, killed=("prover-2",)).faults
+    assert faults == ("validator-1 banned prover-2, which was only killed: noise",)
 
 
 def test_refusals_of_all_nodes_are_counted_by_kind_reason_and_sender(
