@@ -119,7 +119,16 @@ from protocol.messages import (
 from protocol.ports import Clock, Network, ProverBackend, RollupState, Topic
 from protocol.replica import PENDING_MAX, Replica
 from protocol.rollup import ExecutedBlock
-from protocol.types import Account, BodyHash, Count, JobId, Milliseconds, Tick, TreeIndex
+from protocol.types import (
+    Account,
+    BodyHash,
+    Count,
+    JobId,
+    Milliseconds,
+    Slot,
+    Tick,
+    TreeIndex,
+)
 
 INBOX_MAX: Final = 4_096
 """Events waiting for the owner; what arrives beyond is ignored and fetched later."""
@@ -221,6 +230,7 @@ class Node:
         self._running: dict[ProofKey, trio.CancelScope] = {}
         self._checks = trio.CapacityLimiter(CHECKS_MAX)
         self._jobs_opened = 0
+        self._began_ms, self._final_slot = parts.clock.now_ms(), Slot(0)
         self._is_paused = is_paused(self)
         self._judges = Judges(parts.replica, self._deliver, self._on_refusal)
         for topic in Topic:
@@ -243,6 +253,12 @@ class Node:
     def jobs_opened(self) -> int:
         """Jobs opened so far, without those that were voided."""
         return self._jobs_opened
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether nothing is final here that was proposed since this node began."""
+        network = self.machine.genesis.network
+        return self._final_slot < (self._began_ms - network.genesis_time_ms) // network.slot_ms
 
     def own_pending(self) -> tuple[Payload, ...]:
         """Payloads of this account that wait to be ordered."""
@@ -435,6 +451,7 @@ class Node:
         await self._ask_agents(final)
 
     def _note_final(self, final: BlockFinal) -> None:
+        self._final_slot = final.moment.slot
         for signed in final.block.operations:
             if isinstance(record := signed.operation.payload, ProofRecord):
                 self._archive.note(record.job, record.index, record.proof)

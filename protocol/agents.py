@@ -161,6 +161,12 @@ class View(Protocol):
     def jobs_opened(self) -> int:
         """Jobs opened so far, without those that were voided."""
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether the log may have gone on without this node since it was stopped: what seems open
+        may be closed.
+        """
+
     def own_pending(self) -> tuple[Payload, ...]:
         """Payloads of this account that wait to be ordered."""
 

@@ -13,6 +13,8 @@ Rules, upon any event:
   its inputs are known: a leaf when the block's body was executed, a merge when valid proofs of both
   children are known, recorded or not. A child's recorded proof is taken before any other; before
   one is recorded, only a proof of somebody who may deliver it.
+- Start none while the node is behind: the job may be closed, and its right gone, since it was
+  stopped. A job that is open keeps the log going, so this ends with the next log block.
 - Stop proofs that nobody needs any more. Try again what failed, upon the next event.
 - Claim as an uncle what was proven and lost to another's record, while that pays; start no proof
   for that alone, unless stake is lost without it.
@@ -179,7 +181,7 @@ class ProverAgent:
         yield from (
             StartProof(key, task)
             for key, task in spare.items()
-            if key not in running and key != finished
+            if key not in running and key != finished and not view.is_behind
         )
         if self.backup is not None and plan is not None:
             yield from self.backup.actions(view, plan, event)
@@ -189,7 +191,7 @@ class ProverAgent:
             record = self._own_record(view, key)
             if record is not None:
                 yield from self._announce(view, duty, record)
-            elif duty.stage is not Stage.UNCLE or duty.at_stake:
+            elif not view.is_behind and (duty.stage is not Stage.UNCLE or duty.at_stake):
                 task = self._task(view, key)
                 if task is not None:
                     yield StartProof(key, task)

@@ -75,6 +75,7 @@ class Facts:
     stake: int = 1
     account: Account = ME
     jobs_opened: int = 1
+    is_behind: bool = False
 
     @property
     def machine(self) -> Any:
@@ -143,6 +144,14 @@ def test_it_proves_its_own_leaf_once_the_block_is_known() -> None:
     facts.has_block = True
     task = LeafTask(JOB, ME, LEAF, Count(2), Tick(3), b"witness")
     assert decide(facts) == [StartProof(ProofKey(JOB, LEAF), task)]
+
+
+def test_it_starts_no_proof_while_it_may_not_know_what_is_closed() -> None:
+    facts = Facts([duty(LEAF, Stage.OWN, 10, 0)], is_behind=True)
+    facts.enlistment = Intent(Count(1), Tick(9))
+    assert decide(facts) == [Submit(facts.enlistment)]
+    facts.is_behind = False
+    assert any(isinstance(one, StartProof) for one in decide(facts))
 
 
 def test_a_takeover_is_worth_the_tree_nodes_that_it_saves() -> None:
