@@ -109,6 +109,27 @@ def test_a_stopped_validator_goes_on_from_its_store_and_signs_nothing_twice(
     assert not town["validator-1"].running.machine._punished
 
 
+def test_a_prover_that_comes_back_proves_nothing_that_is_over(tmp_path: Path) -> None:
+    town = Town(tmp_path, MODELLED)
+    heights: list[int] = []
+
+    async def story(nursery: trio.Nursery) -> None:
+        sleeper = town["prover-1"]
+        await town.until(lambda: any(isinstance(one, ProofStarted) for one in sleeper.told))
+        sleeper.stop()
+        heights.append(sleeper.height)
+        sleeper.told.clear()
+        others = [name for name in town.residents if name != "prover-1"]
+        await town.until(lambda: all(town.settled(name) for name in others))
+        nursery.start_soon(sleeper.run)
+        await town.until(lambda: town.settled("prover-1") > 0)
+
+    live(town, story)
+    sleeper = town["prover-1"]
+    assert sleeper.height > heights[0]
+    assert not [one for one in sleeper.told if isinstance(one, ProofStarted)]
+
+
 def test_a_paused_prover_serves_what_it_owes_and_comes_back_when_it_is_resumed(
     tmp_path: Path,
 ) -> None:
