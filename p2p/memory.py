@@ -4,15 +4,17 @@
 ``trio.testing.MockClock``. It is named as a stand-in wherever it is used; ``tests/p2p`` holds it
 and ``p2p.host`` to the same contract.
 
-**What it models.** Flooding among connected nodes that joined the topic, with the first copy judged
-and only accepted messages forwarded; requests with deadlines; latency, jitter and loss per link;
-partitions; nodes that stop, lose their links, come back; faults and bans. **What it does not.**
-Bandwidth, the mesh, the replay of recent messages to newcomers, rates of requests: a simulated node
-is never throttled.
+**What it models.** Flooding among connected nodes that joined the topic, or along a mesh of bounded
+degree, with the first copy judged and only accepted messages forwarded; requests with deadlines;
+latency, jitter, loss, duplication, reordering and bandwidth per link; partitions, and links that
+carry in one direction only; nodes that stop, stall, lose their links, come back; faults and bans.
+**What it does not.** The scores of a mesh, the replay of recent messages to newcomers, rates of
+requests: a simulated node is never throttled.
 
 **Properties.** What happens on a link is a function of the seed and of what is sent, never of the
 order in which tasks run, of the wall clock or of the iteration order of a set; messages that arrive
-at one node at one time are judged in the order of their senders.
+at one node at one time are judged in the order of their senders. Where bandwidth is bounded, who
+sends first is served first.
 
 ::
 
@@ -26,7 +28,9 @@ at one node at one time are judged in the order of their senders.
 from __future__ import annotations
 
 import heapq
-import random
+import math
+import struct
+from bisect import insort
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -45,6 +49,8 @@ from protocol.types import Account, Milliseconds, NetworkId
 
 _NO_TIME: Final = Milliseconds(0)
 _USUAL_LATENCY: Final = Milliseconds(20)
+_LOTS: Final = struct.Struct("<5Q")
+_LOT_END: Final = 1 << 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +60,19 @@ class LinkModel:
     :param latency_ms: time a message travels at least.
     :param jitter_ms: more time, drawn evenly from 0 to this.
     :param loss: share of messages that never arrive, 0 to 1. A lost request or answer is a timeout.
+    :param duplication: share of gossiped messages that arrive twice.
+    :param reordering: share of messages that are held back, so that later ones overtake them.
+    :param held_ms: for how long at most.
+    :param bytes_per_s: what the sender gets rid of, over all its links; 0 for any amount.
     """
 
     latency_ms: Milliseconds = _USUAL_LATENCY
     jitter_ms: Milliseconds = _NO_TIME
     loss: float = 0.0
+    duplication: float = 0.0
+    reordering: float = 0.0
+    held_ms: Milliseconds = _NO_TIME
+    bytes_per_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,19 +96,32 @@ class MemoryNetwork:
 
     :param seed: all loss and jitter follows from it.
     :param link: one model for all links, or a function of sender and receiver.
+    :param grain_ms: what is under way arrives at whole multiples of this, never too early; 0: at
+        any time. Fewer moments at which something arrives make a simulation faster.
+    :param degree: every node chooses so many of its peers by lot; gossip goes to those that it
+        chose and to those that chose it. None: to all peers.
     """
 
     def __init__(
         self,
         seed: int,
         link: LinkModel | Callable[[Account, Account], LinkModel] = LinkModel(),
+        degree: int | None = None,
+        grain_ms: Milliseconds = _NO_TIME,
     ) -> None:
         self._seed = seed
+        self._grain_ms = grain_ms
         self._link = link
+        self._degree = degree
         self._nodes: dict[Account, MemoryNode] = {}
         self._numbers: dict[Account, int] = {}
         self._cut: set[tuple[Account, Account]] = set()
         self._islands: dict[Account, int] = {}
+        self._silenced: frozenset[tuple[Account, Account]] = frozenset()
+        self._stalled_until: dict[Account, float] = {}
+        self._uplink_free_at: dict[Account, float] = {}
+        self._mesh: dict[Account, tuple[Account, ...]] | None = None
+        self._lots: dict[tuple[Account, Account], bytes] = {}
 
     def node(
         self, account: Account, network_id: NetworkId, *, observer: Observer | None = None
@@ -127,19 +154,43 @@ class MemoryNetwork:
         """End the partition; links that were cut stay cut."""
         self.partition(())
 
+    def silence(self, pairs: Iterable[tuple[Account, Account]]) -> None:
+        """Nothing arrives from the first of a pair at the second, and neither notices: both stay
+        connected. Replaces what was silenced before.
+        """
+        self._silenced = frozenset(pairs)
+
+    def stall(self, account: Account, for_s: float) -> None:
+        """A node takes in and sends nothing for so many more seconds, as if its process were
+        stopped or waited for its disk; what arrives meanwhile waits.
+        """
+        since = max(trio.current_time(), self._stalled_until.get(account, 0.0))
+        self._stalled_until[account] = since + for_s
+
     # what nodes use
+
+    async def stalled(self, account: Account) -> None:
+        """Return once the account's node is not stalled."""
+        while self._stalled_until.get(account, 0.0) > trio.current_time():  # noqa: ASYNC110
+            await trio.sleep_until(self._stalled_until[account])
 
     def start(self, node: MemoryNode) -> None:
         """A node runs from now on. Raises RuntimeError when its account runs already."""
         if node.account in self._nodes:
             raise RuntimeError("a node of this account runs already")
         self._nodes[node.account] = node
-        self._refresh()
+        self._mesh = None
+        self._refresh_one(node)
+        for account in node.peers():
+            self._nodes[account].add_peer(node.account)
 
     def stop(self, node: MemoryNode) -> None:
         """A node does not run any more."""
         del self._nodes[node.account]
-        self._refresh()
+        self._stalled_until.pop(node.account, None)
+        self._mesh = None
+        for account in node.peers():
+            self._nodes[account].remove_peer(node.account)
 
     def running(self, account: Account) -> MemoryNode | None:
         """The node of the account that runs now."""
@@ -150,25 +201,84 @@ class MemoryNetwork:
         self._numbers[account] = self._numbers.get(account, 0) + 1
         return self._numbers[account]
 
-    def travel_s(self, sender: Account, receiver: Account, what: bytes) -> float | None:
-        """Seconds until ``what`` arrives; None when it is lost on the way."""
+    def arrivals(
+        self, sender: Account, receiver: Account, what: bytes, size_bytes: int
+    ) -> tuple[float, ...]:
+        """Trio's times at which ``what`` arrives: none when it is lost on the way, two when it
+        arrives twice.
+        """
         link = self._link(sender, receiver) if callable(self._link) else self._link
+        left_at = self._left_at(sender, link, size_bytes)
+        if (sender, receiver) in self._silenced:
+            return ()
         name = b"%d|" % self._seed + sender + receiver + what
-        drawn = random.Random(blake2b(name, digest_size=16).digest())
-        if drawn.random() < link.loss:
-            return None
-        return (link.latency_ms + drawn.random() * link.jitter_ms) / 1000
+        lots = _LOTS.unpack(blake2b(name, digest_size=_LOTS.size).digest())
+        is_lost, jitter, is_held, held, is_double = (lot / _LOT_END for lot in lots)
+        if is_lost < link.loss:
+            return ()
+        travel_ms = link.latency_ms + jitter * link.jitter_ms
+        if is_held < link.reordering:
+            travel_ms += held * link.held_ms
+        at = self._whole(left_at + travel_ms / 1000)
+        if is_double < link.duplication:
+            return at, self._whole(at + link.latency_ms / 1000)
+        return (at,)
+
+    def _whole(self, at: float) -> float:
+        """The next whole grain."""
+        grain_ms = self._grain_ms
+        return math.ceil(at * 1000 / grain_ms) * grain_ms / 1000 if grain_ms else at
+
+    def _left_at(self, sender: Account, link: LinkModel, size_bytes: int) -> float:
+        """When the last byte leaves the sender."""
+        now = trio.current_time()
+        if not link.bytes_per_s:
+            return now
+        at = max(now, self._uplink_free_at.get(sender, 0.0)) + size_bytes / link.bytes_per_s
+        self._uplink_free_at[sender] = at
+        return at
+
+    def gossip_peers(self, node: MemoryNode) -> tuple[Account, ...]:
+        """Those to whom a node forwards gossip."""
+        if self._degree is None:
+            return node.peers()
+        if self._mesh is None:
+            self._mesh = self._woven(self._degree)
+        return self._mesh[node.account]
+
+    def _woven(self, degree: int) -> dict[Account, tuple[Account, ...]]:
+        """A mesh: a random graph in which each node has chosen so many others is connected with a
+        probability near 1 from two on (Fenner and Frieze, Combinatorica 2, 1982).
+        """
+        links: dict[Account, set[Account]] = {account: set() for account in self._nodes}
+        for account, node in self._nodes.items():
+            lots = [(self._lot(account, other), other) for other in node.peers()]
+            for _, other in heapq.nsmallest(degree, lots):
+                links[account].add(other)
+                links[other].add(account)
+        return {account: tuple(sorted(others)) for account, others in links.items()}
+
+    def _lot(self, one: Account, other: Account) -> bytes:
+        """What decides whom a node chooses, for one pair in one direction."""
+        lot = self._lots.get((one, other))
+        if lot is None:
+            name = b"%d|mesh|" % self._seed + one + other
+            lot = self._lots[one, other] = blake2b(name, digest_size=8).digest()
+        return lot
 
     def refresh(self) -> None:
         """Work out anew who is connected to whom."""
         self._refresh()
 
     def _refresh(self) -> None:
+        self._mesh = None
         for account in sorted(self._nodes):
-            node = self._nodes[account]
-            node.set_peers(
-                tuple(other for other in sorted(self._nodes) if self._connected(node, other))
-            )
+            self._refresh_one(self._nodes[account])
+
+    def _refresh_one(self, node: MemoryNode) -> None:
+        node.set_peers(
+            tuple(other for other in sorted(self._nodes) if self._connected(node, other))
+        )
 
     def _connected(self, node: MemoryNode, other: Account) -> bool:
         one = node.account
@@ -200,7 +310,7 @@ class MemoryNode:
         self._peers: tuple[Account, ...] = ()
         self._peers_changed = trio.Event()
         self._inbox: list[tuple[float, Account, bytes, _Message]] = []
-        self._inbox_changed = trio.Event()
+        self._reading = trio.CancelScope()
         self._serving: dict[Account, int] = {}
 
     # the port
@@ -221,6 +331,7 @@ class MemoryNode:
     async def publish(self, topic: Topic, payload: bytes) -> None:
         """As in the port."""
         checked_payload(payload)
+        await self._hub.stalled(self._account)
         number = self._hub.next_number(self._account)
         message = _Message(self._network_id, topic, self._account, number, payload)
         self._seen.add(message.key)
@@ -300,6 +411,16 @@ class MemoryNode:
         self._peers_changed.set()
         self._peers_changed = trio.Event()
 
+    def add_peer(self, account: Account) -> None:
+        """Somebody connected."""
+        peers = list(self._peers)
+        insort(peers, account)
+        self.set_peers(tuple(peers))
+
+    def remove_peer(self, account: Account) -> None:
+        """Somebody is gone."""
+        self.set_peers(tuple(one for one in self._peers if one != account))
+
     def has_banned(self, account: Account) -> bool:
         """Whether this node refuses ``account``."""
         return self._conduct.is_banned(account)
@@ -311,8 +432,7 @@ class MemoryNode:
     def deliver(self, at: float, forwarder: Account, key: bytes, message: _Message) -> None:
         """A message will arrive at trio's time ``at``."""
         heapq.heappush(self._inbox, (at, forwarder, key, message))
-        if self._inbox[0][2] is key:
-            self._inbox_changed.set()
+        self._reading.deadline = min(self._reading.deadline, at)
 
     def answers(self, name: str, network_id: NetworkId) -> bool:
         """Whether requests of this name are served here."""
@@ -325,22 +445,29 @@ class MemoryNode:
     # gossip
 
     def _forward(self, message: _Message, key: bytes, source: Account) -> None:
-        for account in self._peers:
-            receiver = self._hub.running(account)
-            if account in (source, message.author) or receiver is None:
+        size_bytes = len(message.payload)
+        for account in self._hub.gossip_peers(self):
+            if account in (source, message.author):
                 continue
-            travel_s = self._hub.travel_s(self._account, account, key)
-            if travel_s is not None and receiver.listens_to(message):
-                receiver.deliver(trio.current_time() + travel_s, self._account, key, message)
+            receiver = self._hub.running(account)
+            if receiver is None or not receiver.listens_to(message):
+                continue
+            for at in self._hub.arrivals(self._account, account, key, size_bytes):
+                receiver.deliver(at, self._account, key, message)
 
     async def _read_inbox(self) -> None:
         while True:
-            with trio.move_on_at(self._inbox[0][0] if self._inbox else float("inf")):
-                await self._inbox_changed.wait()
-            self._inbox_changed = trio.Event()
+            await self._next_arrival()
+            await self._hub.stalled(self._account)
             while self._inbox and self._inbox[0][0] <= trio.current_time():
                 _, forwarder, key, message = heapq.heappop(self._inbox)
                 self._receive(forwarder, key, message)
+
+    async def _next_arrival(self) -> None:
+        # to move the deadline of one who waits costs less than to wake it
+        with trio.CancelScope() as self._reading:
+            self._reading.deadline = self._inbox[0][0] if self._inbox else float("inf")
+            await trio.sleep_forever()
 
     def _receive(self, forwarder: Account, key: bytes, message: _Message) -> None:
         # what was under way when a link was lost is lost with it
@@ -365,20 +492,24 @@ class MemoryNode:
     async def _ask(self, peer: Account, name: str, body: bytes, size_max: int) -> bytes:
         if len(body) > limits.REQUEST_BYTES_MAX:
             raise Failure.TOO_LARGE.error()
+        await self._hub.stalled(self._account)
         asked = _Asked(self._account, name, body, self._hub.next_number(self._account))
-        await self._travel(self._account, peer, asked)
+        await self._travel(self._account, peer, asked, len(body))
         answering = self._reachable(peer)
         if not answering.answers(name, self._network_id):
             raise Failure.UNKNOWN_NAME.error()
         answering.start_answering(asked)
         await asked.done.wait()
-        await self._travel(peer, self._account, asked)
+        outcome = asked.outcome
+        size_bytes = 0 if isinstance(outcome, Failure) else len(outcome)
+        await self._travel(peer, self._account, asked, size_bytes)
+        await self._hub.stalled(self._account)
         self._reachable(peer)
-        if isinstance(asked.outcome, Failure):
-            raise asked.outcome.error()
-        if len(asked.outcome) > size_max:
+        if isinstance(outcome, Failure):
+            raise outcome.error()
+        if len(outcome) > size_max:
             raise Failure.TOO_LARGE.error()
-        return asked.outcome
+        return outcome
 
     def _reachable(self, peer: Account) -> MemoryNode:
         node = self._hub.running(peer)
@@ -386,11 +517,13 @@ class MemoryNode:
             raise Failure.UNREACHABLE.error()
         return node
 
-    async def _travel(self, sender: Account, receiver: Account, asked: _Asked) -> None:
+    async def _travel(
+        self, sender: Account, receiver: Account, asked: _Asked, size_bytes: int
+    ) -> None:
         self._reachable(receiver if sender == self._account else sender)
         what = b"request %d " % asked.number + asked.name.encode()
-        travel_s = self._hub.travel_s(sender, receiver, what)
-        await trio.sleep(float("inf") if travel_s is None else travel_s)
+        arrivals = self._hub.arrivals(sender, receiver, what, size_bytes)
+        await trio.sleep_until(arrivals[0] if arrivals else float("inf"))
 
     async def _answer(self, asked: _Asked) -> None:
         serving = self._serving.get(asked.asker, 0)
@@ -401,6 +534,7 @@ class MemoryNode:
             return
         self._serving[asked.asker] = serving + 1
         try:
+            await self._hub.stalled(self._account)
             with trio.move_on_after(limits.REQUEST_SERVE_S):
                 asked.finish(await self._outcome(asked))
         finally:

@@ -509,16 +509,21 @@ def _write_empty(path: Path, network: NetworkId) -> None:
     connection = _connect(path, "rwc")
     try:
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-        connection.execute("BEGIN IMMEDIATE")
-        for statement in _SCHEMA:
-            connection.execute(statement)
-        connection.execute("INSERT INTO network VALUES (?)", (network,))
-        connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        connection.execute("COMMIT")
+        create_tables(connection, network)
     finally:
         connection.close()
+
+
+def create_tables(connection: sqlite3.Connection, network: NetworkId) -> None:
+    """Make an empty store in an empty database."""
+    connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in _SCHEMA:
+        connection.execute(statement)
+    connection.execute("INSERT INTO network VALUES (?)", (network,))
+    connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    connection.execute("COMMIT")
 
 
 def _sync_directory(path: Path) -> None:

@@ -43,13 +43,17 @@ class VirtualWorker:
         """Attest after the declared time, divided by the threads. Raises :class:`NoProof`."""
         begun()
         cpu_ms = self._backend.declared_ms(task)
-        wall_ms = math.ceil(cpu_ms / threads)
+        wall_ms = self.wall_ms(task, threads)
         await trio.sleep(wall_ms / 1000)
         try:
             proof = self._backend.attest(task)
         except ValueError as failure:
             raise NoProof(str(failure)) from None
         return Finished(proof, wall_ms, cpu_ms, 0)
+
+    def wall_ms(self, task: ProvingTask, threads: int) -> int:
+        """How long it takes for a task, in milliseconds: the declared time among the threads."""
+        return math.ceil(self._backend.declared_ms(task) / threads)
 
     async def end(self) -> str:
         """Nothing to do."""

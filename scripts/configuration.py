@@ -228,19 +228,20 @@ def save_configuration(path: Path, configuration: NodeConfiguration) -> None:
         if (value := getattr(configuration, field.name)) is not None
     }
     tables = {name: value for name, value in entries.items() if dataclasses.is_dataclass(value)}
-    lines = [f"{name} = {_toml(value)}" for name, value in entries.items() if name not in tables]
+    lines = [f"{name} = {toml_of(value)}" for name, value in entries.items() if name not in tables]
     for title, table in tables.items():
         lines += ["", f"[{title}]"]
         lines += [
-            f"{field.name} = {_toml(getattr(table, field.name))}"
+            f"{field.name} = {toml_of(getattr(table, field.name))}"
             for field in dataclasses.fields(table)
         ]
     path.write_text("\n".join(lines) + "\n")
 
 
-def _toml(value: Any) -> str:
+def toml_of(value: Any) -> str:
+    """A value of ours as TOML writes it."""
     if isinstance(value, tuple):
-        return "[" + ", ".join(_toml(one) for one in value) + "]"
+        return "[" + ", ".join(toml_of(one) for one in value) + "]"
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'
@@ -277,10 +278,15 @@ def _parse(kind: Any, raw: Any, place: str) -> Any:
     if typing.get_origin(kind) is tuple:
         _expect(isinstance(raw, list), place, "a list")
         return tuple(_parse(typing.get_args(kind)[0], one, place) for one in raw)
-    return _parse_table(kind, raw, place)
+    return parse_table(kind, raw, place)
 
 
-def _parse_table(kind: Any, raw: Any, place: str) -> Any:
+def parse_table(kind: Any, raw: Any, place: str) -> Any:
+    """The dataclass ``kind`` from a table that has its fields.
+
+    :param place: what a person calls the table.
+    :raises ConfigurationError: for an unknown, missing or ill-typed entry.
+    """
     _expect(isinstance(raw, dict), place, "a table")
     hints = typing.get_type_hints(kind)
     unknown = sorted(set(raw) - set(hints))

@@ -111,6 +111,48 @@ def _named(**asked: list[str] | None) -> tuple[tuple[str, str], ...]:
 
 
 @application.command()
+def simulate(
+    nodes: Annotated[int, typer.Option(help="Nodes of the network.")] = 8,
+    validators: Annotated[
+        int, typer.Option(help="Of these, nodes that order the log; 0: half, 16 at the most.")
+    ] = 0,
+    leaves: Annotated[int, typer.Option(help="Leaves of each proof tree: 1, 2, 4, 8, ...")] = 4,
+    blocks: Annotated[int, typer.Option(help="Rollup blocks that all nodes have to settle.")] = 3,
+    slot_ms: Annotated[int, typer.Option(help="Length of a slot.")] = 1_000,
+    seed: Annotated[int, typer.Option(help="What everything follows from.")] = 0,
+    faults: Annotated[
+        str, typer.Option(help="A file of what goes wrong, or: drawn, from the seed.")
+    ] = "",
+    minutes: Annotated[
+        float, typer.Option(help="How long things go wrong, in virtual time, where drawn.")
+    ] = 1.0,
+    sequencing: options.Sequencing = "fernet",
+    proving: options.Proving = "elected",
+    settings: options.Settings = None,
+) -> None:
+    """Run a whole network in this process, in virtual time, as a function of a seed."""
+    from rich.console import Console
+
+    from scripts.simulation import command
+    from scripts.simulation.network import Size
+    from scripts.simulation.run import Order
+
+    size = Size(
+        nodes=nodes,
+        validators=validators or max(1, min(16, nodes // 2)),
+        leaves=leaves,
+        slot_ms=slot_ms,
+        sets=tuple(settings or ()),
+        sequencing=sequencing,
+        proving=proving,
+    )
+    command.check_size(size)
+    order = Order(seed, size, blocks, safety_ms=round(60_000 * minutes))
+    wishes = command.Wishes(order, faults)
+    raise typer.Exit(command.run(wishes, Console(highlight=False, soft_wrap=True)))
+
+
+@application.command()
 def rules(
     names: Annotated[
         list[str] | None, typer.Argument(help="Rules to show; default: all there are.")

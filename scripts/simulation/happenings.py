@@ -1,0 +1,64 @@
+"""What the simulator itself tells of a node, beside what the node tells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from p2p.node import NodeEvent
+from protocol.ports import Topic
+from scripts.simulation.faults import Fault
+
+
+@dataclass(frozen=True, slots=True)
+class Born:
+    """A life of the node begins, from what is on its disk."""
+
+    life: int
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """A life of the node ended; ``point`` is the point of a write at which it did, or empty."""
+
+    life: int
+    point: str
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The node gossips a message of its own; before anybody else sees it."""
+
+    topic: Topic
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FaultBegan:
+    """Something goes wrong; told of the node ``""``, as it may concern many."""
+
+    fault: Fault
+
+
+@dataclass(frozen=True, slots=True)
+class FaultEnded:
+    """It is over."""
+
+    fault: Fault
+
+
+@dataclass(frozen=True, slots=True)
+class Cheated:
+    """The node did what an honest one does not; see ``scripts.cheats``."""
+
+    cheat: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Healed:
+    """From now on nothing goes wrong any more; told of the node ``""``."""
+
+
+Event: TypeAlias = NodeEvent | Born | Died | Published | FaultBegan | FaultEnded | Cheated | Healed
+"""What a checker is fed with."""
