@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from p2p.node import NodeEvent
+from p2p.observing import NodeEvent
 from protocol.ports import Topic
 from scripts.simulation.faults import Fault
 

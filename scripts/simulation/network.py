@@ -11,7 +11,8 @@ from typing import Final
 import trio
 
 from p2p.memory import LinkModel, MemoryNetwork
-from p2p.node import MessageRefused, NodeParts
+from p2p.node import NodeParts
+from p2p.observing import MessageRefused
 from protocol.events import JobSettled
 from protocol.happenings import BlockFinal
 from protocol.params import MODELLED, network_id
