@@ -48,6 +48,7 @@ class Domain(Enum):
     TRANSFER = b"provnet/transfer/1"
     ANNOUNCEMENT = b"provnet/announcement/1"
     BID = b"provnet/bid/1"
+    FAUCET = b"provnet/faucet/1"
 
 
 def digest(tag: bytes, *parts: bytes) -> Digest:

@@ -23,7 +23,7 @@ from rich.table import Table
 
 from scripts.configuration import ConfigurationError
 from scripts.joining.fetch import SCHEMES
-from scripts.joining.folder import data_home
+from scripts.joining.folder import NODE, data_home
 from scripts.service.token import TOKEN_FILE
 
 NODE_VARIABLE: Final = "PROVNET_NODE"
@@ -44,7 +44,14 @@ ANSWER_BYTES_MAX: Final = 16 * 1024 * 1024
 
 
 class NotAnswered(ConfigurationError):
-    """A node does not answer, or refuses."""
+    """A node does not answer, or refuses.
+
+    :ivar wait_s: it says to ask again after so many seconds; None: it says nothing of that.
+    """
+
+    def __init__(self, sentence: str, hint: str, wait_s: int | None = None) -> None:
+        super().__init__(sentence, hint)
+        self.wait_s = wait_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +60,12 @@ class Client:
 
     :ivar url: where its API is.
     :ivar token: empty: nothing that needs it can be asked.
+    :ivar folder: of the node, where the address is read from there.
     """
 
     url: str
     token: str = ""
+    folder: Path | None = None
 
     def get(self, path: str, **query: object) -> Any:
         """What a path answers with. Raises :class:`NotAnswered`."""
@@ -86,7 +95,7 @@ class Client:
             with failure:
                 raise _refused(failure) from None
         except (OSError, HTTPException, ValueError) as failure:
-            raise _silent(self.url, failure) from None
+            raise self._silent(failure) from None
 
     def _ask(self, path: str, body: bytes | None) -> Any:
         headers = {"authorization": f"Bearer {self.token}"} if self.token else {}
@@ -100,7 +109,22 @@ class Client:
             with failure:
                 raise _refused(failure) from None
         except (OSError, HTTPException, ValueError) as failure:
-            raise _silent(self.url, failure) from None
+            raise self._silent(failure) from None
+
+    def _silent(self, failure: Exception) -> NotAnswered:
+        reason = failure.reason if isinstance(failure, urllib.error.URLError) else failure
+        if self.folder is None:
+            hint = "look whether the node runs, and whether its node.toml has the table [api]"
+            return NotAnswered(f"no node answers at {self.url}: {reason}", hint)
+        return NotAnswered(
+            f"the node in {self.folder} does not answer at {self.url}, which it was at last: "
+            f"{reason}",
+            f"it was killed, or is busy; start it: {_start(self.folder)}",
+        )
+
+
+def _start(folder: Path) -> str:
+    return f"./scripts/provnet node {folder / NODE}"
 
 
 def _opener() -> urllib.request.OpenerDirector:
@@ -108,18 +132,12 @@ def _opener() -> urllib.request.OpenerDirector:
     return urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def _silent(url: str, failure: Exception) -> NotAnswered:
-    reason = failure.reason if isinstance(failure, urllib.error.URLError) else failure
-    return NotAnswered(
-        f"no node answers at {url}: {reason}",
-        "look whether the node runs, and whether its node.toml has the table [api]",
-    )
-
-
 def _refused(failure: urllib.error.HTTPError) -> NotAnswered:
     try:
         fault = json.loads(failure.read(ANSWER_BYTES_MAX))
-        return NotAnswered(str(fault["sentence"]), str(fault["hint"]))
+        after = failure.headers.get("retry-after", "")
+        wait_s = int(after) if after.isascii() and after.isdecimal() else None
+        return NotAnswered(str(fault["sentence"]), str(fault["hint"]), wait_s)
     except (ValueError, KeyError, TypeError, OSError):
         return NotAnswered(
             f"the answer was {failure.code} {failure.reason}", "look whether a node is asked"
@@ -137,26 +155,44 @@ def find_node(named: str, environment: Mapping[str, str] = os.environ) -> Client
         return Client(named, environment.get(TOKEN_VARIABLE, ""))
     if named:
         return _of_folder(Path(named))
-    found = sorted(one.parent for one in (data_home() / "provnet").glob(f"*/*/{URL_FILE}"))
+    return _of_folder(find_folder(URL_FILE))
+
+
+def find_folder(holds: str) -> Path:
+    """The one node folder of this user that holds a file.
+
+    :raises ConfigurationError: when there is none, or more than one.
+    """
+    nodes = sorted(one.parent for one in (data_home() / "provnet").glob(f"*/*/{NODE}"))
+    found = [one for one in nodes if (one / holds).exists()]
     if len(found) == 1:
-        return _of_folder(found[0])
-    names = ", ".join(map(str, found))
+        return found[0]
+    if found:
+        sentence = f"several nodes could be meant: {', '.join(map(str, found))}"
+    elif nodes:
+        sentence = f"no node of this user runs with an API, of {', '.join(map(str, nodes))}"
+    else:
+        sentence = "no node of this user is found"
     raise ConfigurationError(
-        f"several nodes could be meant: {names}" if found else "no node of this user is found",
-        f"name a node's folder or address with --node, or in {NODE_VARIABLE}",
+        sentence, f"name a node's folder or address with --node, or in {NODE_VARIABLE}"
     )
 
 
 def _of_folder(folder: Path) -> Client:
+    if not (folder / NODE).exists():
+        raise ConfigurationError(
+            f"{folder} is no node's folder: it holds no {NODE}",
+            "name the folder that ./scripts/join or provnet network create made",
+        )
     try:
         url = (folder / URL_FILE).read_text().strip()
         token = (folder / TOKEN_FILE).read_text().strip()
     except OSError as failure:
         raise ConfigurationError(
-            f"{failure.filename} cannot be read: {failure.strerror}",
-            "name the folder of a node that runs with the table [api] in its node.toml",
+            f"the node in {folder} does not run, or has no API: there is no {failure.filename}",
+            f"give its {NODE} the table [api], and start it: {_start(folder)}",
         ) from None
-    return Client(url, token)
+    return Client(url, token, folder)
 
 
 # --- commands ---

@@ -152,8 +152,7 @@ class NodeConfiguration:
     :ivar bootstrap: addresses to connect to first.
     :ivar announce: addresses under which others reach it, where these are not what it listens on.
     :ivar mdns: whether nodes of its network on the local network find it, and it them.
-    :ivar faucet_url: where the network's test money is given away, for its bundles; empty: nowhere,
-        or here.
+    :ivar faucet_url: where the network's test money is given away, for its bundles; empty: nowhere.
     :ivar backup: its sequencer and its prover together make a whole block where a round came to
         nothing and the rule lets anybody do so.
     """

@@ -17,11 +17,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from p2p.peers import Address
-from protocol.params import Genesis, format_genesis, network_id
+from protocol.params import Genesis, GenesisAccount, format_genesis, network_id
 from protocol.types import Account, Amount, Stake
-from scripts.bundle import BOOTSTRAP_MAX, Bundle, format_bundle
+from scripts.bundle import BOOTSTRAP_MAX, Bundle, check_faucet, format_bundle
 from scripts.configuration import (
     ApiConfiguration,
     ConfigurationError,
@@ -30,7 +31,24 @@ from scripts.configuration import (
 )
 from scripts.joining.folder import BUNDLE, GENESIS, KEYS, NODE
 from scripts.keys import derive_identity, save_identity
-from scripts.launcher.plan import BALANCE, Member, Plan, Wish, make_members, plan_for
+from scripts.launcher.plan import (
+    BALANCE,
+    Member,
+    Plan,
+    Wish,
+    make_members,
+    members_with_faucet,
+    plan_for,
+)
+
+FAUCET_PORT: Final = 4_080
+"""Where a faucet is asked, when nothing is said of it."""
+
+HTTP_PORT: Final = 80
+"""Port of an address that names none."""
+
+EVERYWHERE: Final = "0.0.0.0"  # noqa: S104 -- others shall reach it
+"""Listens on all of a machine's addresses."""
 
 STAKES: Final = ("log", "prover", "sequencer")
 """Kinds of stake, as a person names them."""
@@ -48,6 +66,7 @@ class Charter:
     :ivar balance: first balance of every node, in micro-units.
     :ivar start_s: seconds from now to the first slot.
     :ivar passphrase: locks all keys; empty: they are not locked.
+    :ivar faucet_url: where strangers ask the faucet, if there is one; empty: at ``host``.
     """
 
     name: str
@@ -59,6 +78,7 @@ class Charter:
     balance: int = BALANCE
     start_s: int = 60
     passphrase: str = ""
+    faucet_url: str = ""
 
 
 def create_network(charter: Charter, folder: Path) -> Genesis:
@@ -74,6 +94,9 @@ def create_network(charter: Charter, folder: Path) -> Genesis:
     wish = replace(charter.wish, seed=secrets.token_hex(16))
     members = [_founder(charter, one) for one in make_members(wish)]
     members = _staked(members, charter.stakes)
+    if wish.faucet:
+        url = check_faucet(charter.faucet_url or f"http://{charter.host}:{FAUCET_PORT}/")
+        members = list(members_with_faucet(tuple(members), url, api_at(url)))
     addresses = _addresses(charter, members)
     bootstrap = _bootstrap(members, addresses)
     now_ms = time.time_ns() // 1_000_000
@@ -86,7 +109,8 @@ def create_network(charter: Charter, folder: Path) -> Genesis:
         save_identity(folder / "nodes" / one.name / KEYS, one.secret, charter.passphrase)
     plan.copy_rules(folder)
     (folder / GENESIS).write_text(format_genesis(named))
-    (folder / BUNDLE).write_bytes(format_bundle(Bundle(named, tuple(map(str, bootstrap)))))
+    bundle = Bundle(named, tuple(map(str, bootstrap)), faucet=plan.faucet_url)
+    (folder / BUNDLE).write_bytes(format_bundle(bundle))
     return named
 
 
@@ -96,16 +120,17 @@ def told(genesis: Genesis, folder: Path) -> list[str]:
     start = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(start_s))
     return [
         f"network {genesis.network.name} {network_id(genesis).hex()[:16]}, first slot at {start}",
-        *(f"  {_row(one.name, one.log_stake, one.prover_stake)}" for one in genesis.accounts),
+        *(f"  {_row(one)}" for one in genesis.accounts),
         f"carry {folder / 'nodes'}/NAME to each machine, and start it there:",
         "  ./scripts/provnet node NAME/node.toml",
         f"hand out {folder / BUNDLE}: others join with ./scripts/join {BUNDLE}",
     ]
 
 
-def _row(name: str, log_stake: int, prover_stake: int) -> str:
-    stakes = [("log stake", log_stake), ("prover stake", prover_stake)]
-    return f"{name}: " + ", ".join(f"{kind} {amount:,}" for kind, amount in stakes if amount)
+def _row(one: GenesisAccount) -> str:
+    stakes = [("log stake", one.log_stake), ("prover stake", one.prover_stake)]
+    told = [f"{kind} {amount:,}" for kind, amount in stakes if amount]
+    return f"{one.name}: " + ", ".join(told or [f"balance {one.balance:,}"])
 
 
 def _founder(charter: Charter, member: Member) -> Member:
@@ -121,7 +146,7 @@ def _founder(charter: Charter, member: Member) -> Member:
         secret=secret,
         identity=derive_identity(secret),
         configuration=configuration,
-        balance=Amount(charter.balance),
+        balance=member.balance if configuration.faucet else Amount(charter.balance),
     )
 
 
@@ -195,6 +220,32 @@ def address_of(place: str, account: Account) -> Address:
     return parsed
 
 
+def api_at(url: str) -> ApiConfiguration:
+    """The API of a node that strangers ask under an address. With https somebody else of this
+    machine answers there, and asks the node on loopback.
+
+    :raises ConfigurationError: when it names no host or no port.
+    """
+    try:
+        place = urlsplit(url)
+        host, port = place.hostname or "", place.port or HTTP_PORT
+    except ValueError:
+        host, port = "", 0
+    if not host or not port:
+        raise ConfigurationError(
+            f"the faucet's address {url} names no host, or no port", "write http://192.0.2.1:4080/"
+        )
+    if place.scheme == "https":
+        return ApiConfiguration(port=FAUCET_PORT, names=(host,))
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return ApiConfiguration(EVERYWHERE, port, (host,))
+    if address.is_loopback:
+        return ApiConfiguration(host, port)
+    return ApiConfiguration("::" if address.version == 6 else EVERYWHERE, port)
+
+
 def _bootstrap(members: Sequence[Member], addresses: Mapping[str, Address]) -> list[Address]:
     """Whom to ask first: those who order the log, then the others."""
     by_stake = sorted(members, key=lambda one: -one.log_stake)
@@ -225,7 +276,7 @@ def _write(plan: Plan, folder: Path, member: Member, addresses: Mapping[str, Add
 def _listening(configuration: NodeConfiguration, own: Address) -> NodeConfiguration:
     if own.ip is not None and own.ip.is_loopback:
         return replace(configuration, listen_host=own.host, listen_port=own.port)
-    everywhere = "::" if own.kind == "ip6" else "0.0.0.0"  # noqa: S104 -- others shall reach it
+    everywhere = "::" if own.kind == "ip6" else EVERYWHERE
     return replace(
         configuration, listen_host=everywhere, listen_port=own.port, announce=(str(own),)
     )

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -54,6 +54,7 @@ def launch_testnet(
     leaf_ms: options.LeafMs = None,
     merge_ms: options.MergeMs = None,
     backup: options.Backup = None,
+    faucet: options.Faucet = False,
     kill: options.Kill = None,
     restart: options.Restart = None,
     attrition: options.Attrition = None,
@@ -76,7 +77,7 @@ def launch_testnet(
     """Start a network of real processes here, have it prove blocks, say what happened."""
     from scripts.launcher.command import run
     from scripts.launcher.mischief import Mischief
-    from scripts.launcher.plan import Wish
+    from scripts.launcher.plan import FAUCET_BALANCE, Wish
 
     sizes = (validators, provers, leaves, blocks, slot_ms)
     wish = Wish(
@@ -90,6 +91,7 @@ def launch_testnet(
         merge_ms=merge_ms,
         backup=tuple(backup or ()),
         minutes=minutes,
+        faucet=FAUCET_BALANCE if faucet else 0,
     )
     cheats = (
         *_named(silent=silent, forge=forge, early=early, late=late, withhold=withhold),
@@ -179,6 +181,9 @@ def join(
     stake: Annotated[
         int, typer.Option(min=0, help="Stake so much for the role once there is the money.")
     ] = 0,
+    fund: Annotated[
+        bool, typer.Option("--fund", help="Ask the bundle's faucet for test money first.")
+    ] = False,
     blocks: Annotated[int, typer.Option(help="Stop once so many blocks are settled.")] = 0,
     digest: Annotated[str, typer.Option(help="How the bundle's digest must begin.")] = "",
     from_genesis: Annotated[
@@ -210,6 +215,7 @@ def join(
         listen_host=listen_host,
         listen_port=listen_port,
         stake=stake,
+        fund=fund,
     )
     order = Order(bundle, wishes, digest, out, blocks, from_genesis)
     with Display(Console(highlight=False), plain=plain) as display, _errors_of_a_node():
@@ -235,6 +241,12 @@ def found_network(
         list[str] | None, typer.Option(help="NODE.KIND=AMOUNT; KIND: log, prover, sequencer.")
     ] = None,
     balance: Annotated[int, typer.Option(help="First balance of every node.")] = 10_000_000,
+    faucet: Annotated[
+        int, typer.Option(min=0, help="One more node with so much to give away; 0: none.")
+    ] = 0,
+    faucet_url: Annotated[
+        str, typer.Option(help="Where strangers find it; default: http://HOST:4080/.")
+    ] = "",
     start_s: Annotated[int, typer.Option(help="Seconds from now to the first slot.")] = 60,
     passphrase: Annotated[bool, typer.Option(help="Lock all keys with a passphrase.")] = False,
 ) -> None:
@@ -246,14 +258,20 @@ def found_network(
     sizes = (validators, provers, leaves)
     sets = tuple(settings or ())
     wish = Wish(
-        *sizes, slot_ms=slot_ms, backend=backend, sequencing=sequencing, proving=proving, sets=sets
+        *sizes,
+        slot_ms=slot_ms,
+        backend=backend,
+        sequencing=sequencing,
+        proving=proving,
+        sets=sets,
+        faucet=faucet,
     )
     objection = is_possible(wish)
     if objection is not None:
         raise ConfigurationError(objection, "run ./scripts/provnet network create --help")
     places, stakes = tuple(at or ()), tuple(stake or ())
     secret = new_passphrase() if passphrase else ""
-    charter = Charter(name, wish, host, port, places, stakes, balance, start_s, secret)
+    charter = Charter(name, wish, host, port, places, stakes, balance, start_s, secret, faucet_url)
     for line in told(create_network(charter, folder), folder):
         _say(line)
 
@@ -431,58 +449,47 @@ Kind = Annotated[str, typer.Option(help="log, prover or sequencer.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Until it is final; says what it means.")]
 
 
-@application.command()
-def stake(
-    amount: Amount, kind: Kind, wait: Wait = False, node: Node = "", as_json: AsJson = False
-) -> None:
-    """Put free money of a running node's account at stake."""
-    from scripts import staking
+def _own_stake(order: str) -> Callable[..., None]:
+    """A command that puts own stake in or takes it out."""
 
-    order = staking.stake(staking.kind_of(kind), amount)
-    staking.place(_shop(node, as_json), order, wait=wait)
+    def command(
+        amount: Amount, kind: Kind, wait: Wait = False, node: Node = "", as_json: AsJson = False
+    ) -> None:
+        from scripts import staking
 
+        made = staking.own_stake(order, staking.kind_of(kind), amount)
+        staking.place(_shop(node, as_json), made, wait=wait)
 
-@application.command()
-def unstake(
-    amount: Amount, kind: Kind, wait: Wait = False, node: Node = "", as_json: AsJson = False
-) -> None:
-    """Take own stake out; it is paid after the exit delay."""
-    from scripts import staking
-
-    order = staking.unstake(staking.kind_of(kind), amount)
-    staking.place(_shop(node, as_json), order, wait=wait)
+    return command
 
 
-@application.command()
-def delegate(
-    who: Whom,
-    amount: Amount,
-    kind: Kind,
-    wait: Wait = False,
-    node: Node = "",
-    as_json: AsJson = False,
-) -> None:
-    """Lend free money to somebody as log or prover stake."""
-    from scripts import staking
+def _lent_stake(order: str) -> Callable[..., None]:
+    """A command that lends stake or takes it back."""
 
-    shop = _shop(node, as_json)
-    staking.place(shop, staking.delegate(shop, staking.kind_of(kind), who, amount), wait=wait)
+    def command(
+        who: Whom,
+        amount: Amount,
+        kind: Kind,
+        wait: Wait = False,
+        node: Node = "",
+        as_json: AsJson = False,
+    ) -> None:
+        from scripts import staking
+
+        shop = _shop(node, as_json)
+        made = staking.lent_stake(shop, order, staking.kind_of(kind), who, amount)
+        staking.place(shop, made, wait=wait)
+
+    return command
 
 
-@application.command()
-def undelegate(
-    who: Whom,
-    amount: Amount,
-    kind: Kind,
-    wait: Wait = False,
-    node: Node = "",
-    as_json: AsJson = False,
-) -> None:
-    """Take back what was lent; it is paid after the exit delay."""
-    from scripts import staking
-
-    shop = _shop(node, as_json)
-    staking.place(shop, staking.undelegate(shop, staking.kind_of(kind), who, amount), wait=wait)
+for _name, _make, _help in (
+    ("stake", _own_stake, "Put free money of a running node's account at stake."),
+    ("unstake", _own_stake, "Take own stake out; it is paid after the exit delay."),
+    ("delegate", _lent_stake, "Lend free money to somebody as log or prover stake."),
+    ("undelegate", _lent_stake, "Take back what was lent; it is paid after the exit delay."),
+):
+    application.command(_name, help=_help)(_make(_name))
 
 
 @application.command()
@@ -494,6 +501,25 @@ def pay(
 
     shop = _shop(node, as_json)
     staking.place(shop, staking.pay(shop, who, amount), wait=wait)
+
+
+@application.command()
+def fund(
+    folder: Annotated[
+        Path | None, typer.Argument(help="A node's folder; default: the one of this user.")
+    ] = None,
+    source: Annotated[
+        str, typer.Option("--from", help="URL of a faucet; default: what the bundle named.")
+    ] = "",
+    wait: Wait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the faucet of a test network for money for a node's account; the node need not run."""
+    from rich.console import Console
+
+    from scripts import funding
+
+    funding.fund(folder, source, Console(highlight=False), wait=wait, as_json=as_json)
 
 
 @application.command()

@@ -3,7 +3,8 @@
 Rules. The node signs and submits; with ``wait`` the command follows the final log until it holds
 the operation, and says at which height and what it means: from which epoch on log stake counts
 (``protocol.sets``), when an exit is paid, why it was refused. An operation is told by its sender,
-its kind and its amount. Whoever has the same submitted twice at once is told of the first.
+its kind, its amount and, of a payment, its receiver. Whoever has the same submitted twice at once
+is told of the first.
 """
 
 from __future__ import annotations
@@ -47,31 +48,33 @@ class Order:
     body: Mapping[str, Any]
 
 
-def stake(kind: StakeKind, amount: int) -> Order:
-    """Free money becomes own stake."""
-    return Order("/v1/stake", AddStake.__name__, {"stake": kind.name, "amount": amount})
+PAYLOADS: Final = {
+    "stake": AddStake,
+    "unstake": Unstake,
+    "delegate": Delegate,
+    "undelegate": Undelegate,
+    "pay": Pay,
+}
+"""Payloads of operations by the name of the order: its command, and its path in the API."""
 
 
-def unstake(kind: StakeKind, amount: int) -> Order:
-    """Own stake goes to its exit."""
-    return Order("/v1/unstake", Unstake.__name__, {"stake": kind.name, "amount": amount})
+def own_stake(name: str, kind: StakeKind, amount: int) -> Order:
+    """Free money becomes own stake, or own stake goes to its exit."""
+    return _order(name, {"stake": kind.name, "amount": amount})
 
 
-def delegate(shop: Shop, kind: StakeKind, who: str, amount: int) -> Order:
-    """Free money is lent."""
-    body = {"stake": kind.name, "delegate": _account(shop, who), "amount": amount}
-    return Order("/v1/delegate", Delegate.__name__, body)
-
-
-def undelegate(shop: Shop, kind: StakeKind, who: str, amount: int) -> Order:
-    """What was lent goes to its exit."""
-    body = {"stake": kind.name, "delegate": _account(shop, who), "amount": amount}
-    return Order("/v1/undelegate", Undelegate.__name__, body)
+def lent_stake(shop: Shop, name: str, kind: StakeKind, who: str, amount: int) -> Order:
+    """Free money is lent, or what was lent goes to its exit."""
+    return _order(name, {"stake": kind.name, "delegate": _account(shop, who), "amount": amount})
 
 
 def pay(shop: Shop, who: str, amount: int) -> Order:
     """Free money goes to somebody."""
-    return Order("/v1/pay", Pay.__name__, {"receiver": _account(shop, who), "amount": amount})
+    return _order("pay", {"receiver": _account(shop, who), "amount": amount})
+
+
+def _order(name: str, body: Mapping[str, Any]) -> Order:
+    return Order(f"/v1/{name}", PAYLOADS[name].__name__, body)
 
 
 def _account(shop: Shop, who: str) -> str:
@@ -95,6 +98,15 @@ def place(shop: Shop, order: Order, *, wait: bool) -> None:
         else:
             shop.console.print("submitted: --wait says what comes of it")
         return
+    tell_outcome(shop, order, state)
+
+
+def tell_outcome(shop: Shop, order: Order, state: Mapping[str, Any]) -> None:
+    """Follow the final log until it holds an operation, and say what it means.
+
+    :param state: of the sender's node before it submitted.
+    :raises NotAnswered: when the network refuses it, or never orders it.
+    """
     until = int(state["tick"]) + int(state["epoch_ticks"])
     for block in shop.client.follow(int(state["tick"])):
         found = outcome(order, block, state)
@@ -127,7 +139,7 @@ def outcome(order: Order, block: Mapping[str, Any], state: Mapping[str, Any]) ->
                 "provnet account shows what the account holds",
             )
         moved = [move for move in events if _caused(move, one["operation"])]
-        if any(move["amount"] == order.body["amount"] for move in moved):
+        if any(_is_wanted(move, order) for move in moved):
             return _meaning(order, block, state)
     return None
 
@@ -135,6 +147,11 @@ def outcome(order: Order, block: Mapping[str, Any], state: Mapping[str, Any]) ->
 def _caused(event: Mapping[str, Any], operation: str) -> bool:
     is_fee = event.get("cause") == "OPERATION_FEE"
     return event["kind"] == "Moved" and event["operation"] == operation and not is_fee
+
+
+def _is_wanted(move: Mapping[str, Any], order: Order) -> bool:
+    receiver = order.body.get("receiver", move["target"]["owner"])
+    return (move["amount"], move["target"]["owner"]) == (order.body["amount"], receiver)
 
 
 def _meaning(order: Order, block: Mapping[str, Any], state: Mapping[str, Any]) -> str:

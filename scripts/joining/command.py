@@ -57,6 +57,11 @@ def join_network(order: Order, display: Display) -> int:
             f"{order.wishes.role.value}s have no stake", "join with --role, or without --stake"
         )
     bundle = get_bundle(order.source, order.digest)
+    if order.wishes.fund and not bundle.faucet:
+        raise ConfigurationError(
+            "this bundle names no faucet to be funded by",
+            "join without --fund, then: ./scripts/provnet fund --from URL",
+        )
     check_age(bundle, time.time_ns() // 1_000_000)
     folder = order.folder or default_folder(bundle.genesis, order.wishes.name)
     is_known = prepare(bundle, folder, order.wishes)

@@ -65,6 +65,7 @@ class Wishes:
     :ivar rules: folder from which files of rules that the genesis names are copied.
     :ivar passphrase: asked for the passphrase of new keys; None leaves them unlocked.
     :ivar stake: what to stake for the role, in micro-units; 0: nothing.
+    :ivar fund: ask the bundle's faucet for test money.
     :ivar listen_host: None, as with the port: what the file says.
     """
 
@@ -75,6 +76,7 @@ class Wishes:
     listen_host: str | None = None
     listen_port: int | None = None
     stake: int = 0
+    fund: bool = False
 
 
 def data_home() -> Path:

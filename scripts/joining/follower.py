@@ -1,4 +1,4 @@
-"""Accompanies a node that joins: connects, syncs, stakes, follows, and says what goes wrong.
+"""Accompanies a node that joins: connects, syncs, is funded, stakes, follows, says what goes wrong.
 
 Rules. A join fails when no address of the bundle answers, when whoever answers is on another
 network, when the log does not go through the bundle's checkpoint, and for a validator when the
@@ -27,6 +27,7 @@ from scripts.configuration import ConfigurationError
 from scripts.greeting import Greeter, clock_sentence
 from scripts.joining.display import Display
 from scripts.joining.folder import Role, Wishes
+from scripts.joining.funder import Funder
 from scripts.joining.staker import Staker
 from scripts.node import Running, SystemClock
 
@@ -100,11 +101,17 @@ class Follower:
         self._tell_tip(running)
         self._is_following = True
         async with trio.open_nursery() as nursery:
-            if self._wishes.stake:
-                nursery.start_soon(Staker(running, self._wishes, self._display).run)
+            nursery.start_soon(self._provide, running)
             await self._watch_clock(greeter)
 
     # --- steps ---
+
+    async def _provide(self, running: Running) -> None:
+        """Get money and stake it, where that is wished for."""
+        if self._wishes.fund:
+            await Funder(running, self._wishes, self._bundle.faucet, self._display).run()
+        if self._wishes.stake:
+            await Staker(running, self._wishes, self._display).run()
 
     async def _watch_clock(self, greeter: Greeter) -> None:
         was_suspect = False

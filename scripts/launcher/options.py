@@ -49,6 +49,9 @@ Minutes: TypeAlias = Annotated[
         "proof trees.",
     ),
 ]
+Faucet: TypeAlias = Annotated[
+    bool, typer.Option("--faucet", help="One more node, that gives test money away: join --fund.")
+]
 RunFolder: TypeAlias = Annotated[
     Path | None, typer.Option(help="Run folder; default: a new one in runs/.")
 ]

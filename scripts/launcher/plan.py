@@ -2,6 +2,8 @@
 
 Default: 4 validators that order the log, two of which also sequence, and provers without log stake,
 so that the number of provers never changes the quorum. One validator also sends test transfers.
+Where a faucet is wished for, one more node has it, with an account of its own: whoever empties it,
+or breaks in where strangers ask, has no vote.
 
 Windows follow from what proving costs on this machine: all nodes share its cores, so the leaves of
 two open jobs may have to wait for each other, and for whatever else the machine is busy with when
@@ -42,6 +44,7 @@ from protocol.types import Amount, BasisPoints, Count, Milliseconds, Stake, Tick
 from scripts.configuration import (
     ApiConfiguration,
     ConfigurationError,
+    FaucetConfiguration,
     NodeConfiguration,
     ProverConfiguration,
     SequencerConfiguration,
@@ -92,8 +95,17 @@ TRANSFERS_PER_LEAF: Final = 4
 TRAFFIC_ACCOUNTS: Final = 16
 """Test accounts that transfers are sent from."""
 
+FAUCET: Final = "faucet"
+"""Name of the node that has the faucet."""
+
+FAUCET_BALANCE: Final = 1_000_000_000
+"""First balance of a testnet's faucet: some hundred gifts."""
+
 SEQUENCERS: Final = 2
 """Validators that also sequence."""
+
+GENESIS: Final = "../../genesis.toml"
+"""Where the genesis is, from the folder of a testnet's node."""
 
 RULES: Final = "rules"
 """Folder beside the genesis that holds rules from files of one's own."""
@@ -117,6 +129,7 @@ class Wish:
     :ivar merge_ms: the same of a merge.
     :ivar backup: names of sequencers that prove whole blocks of their own where anybody may.
     :ivar minutes: make blocks for so long, instead of ``blocks``; 0: until there are so many.
+    :ivar faucet: first balance of one more node, which has a faucet; 0: there is none.
     """
 
     validators: int = 4
@@ -133,6 +146,7 @@ class Wish:
     merge_ms: int | None = None
     backup: tuple[str, ...] = ()
     minutes: float = 0
+    faucet: int = 0
 
     @property
     def blocks_asked(self) -> int | None:
@@ -171,6 +185,18 @@ class Plan:
         network = replace(self.genesis.network, genesis_time_ms=Milliseconds(time_ms))
         return replace(self, genesis=replace(self.genesis, network=network))
 
+    @property
+    def faucet_url(self) -> str:
+        """Where the faucet is asked; empty: nowhere."""
+        return self.members[0].configuration.faucet_url
+
+    def with_faucet_at(self, url: str, api: ApiConfiguration) -> Plan:
+        """The same plan with the faucet's place in every node's file.
+
+        :param api: of the node that has it.
+        """
+        return replace(self, members=members_with_faucet(self.members, url, api))
+
     def copy_rules(self, run: Path) -> None:
         """Put the files of rules where the genesis names them."""
         for path in self.rule_files:
@@ -200,7 +226,41 @@ def make_members(wish: Wish) -> tuple[Member, ...]:
     """The members that a wish asks for, with keys that follow from its seed."""
     validators = [_member(wish, f"validator-{at + 1}", at) for at in range(wish.validators)]
     provers = [_member(wish, f"prover-{at + 1}", None) for at in range(wish.provers)]
-    return (*validators, *provers)
+    faucets = [_faucet(wish)] if wish.faucet else []
+    return (*validators, *provers, *faucets)
+
+
+def _faucet(wish: Wish) -> Member:
+    secret = _secret(wish, FAUCET)
+    configuration = NodeConfiguration(
+        FAUCET, GENESIS, api=ApiConfiguration(), faucet=FaucetConfiguration()
+    )
+    return Member(
+        name=FAUCET,
+        secret=secret,
+        identity=derive_identity(secret),
+        log_stake=Stake(0),
+        prover_stake=Stake(0),
+        sequencer_stake=Stake(0),
+        configuration=configuration,
+        balance=Amount(wish.faucet),
+    )
+
+
+def members_with_faucet(
+    members: tuple[Member, ...], url: str, api: ApiConfiguration
+) -> tuple[Member, ...]:
+    """Members whose files name the faucet, for their bundles.
+
+    :param api: where the node that has it listens.
+    """
+    found = []
+    for one in members:
+        configuration = replace(one.configuration, faucet_url=url)
+        if configuration.faucet is not None:
+            configuration = replace(configuration, api=api)
+        found.append(replace(one, configuration=configuration))
+    return tuple(found)
 
 
 def plan_for(wish: Wish, members: tuple[Member, ...]) -> Plan:
@@ -238,10 +298,8 @@ def _rule_files(wish: Wish) -> tuple[Path, ...]:
 
 
 def _member(wish: Wish, name: str, validator: int | None) -> Member:
-    secret = digest(b"provnet/testnet-secret/1", wish.seed.encode(), name.encode())
-    configuration = NodeConfiguration(
-        name=name, genesis="../../genesis.toml", api=ApiConfiguration()
-    )
+    secret = _secret(wish, name)
+    configuration = NodeConfiguration(name=name, genesis=GENESIS, api=ApiConfiguration())
     is_sequencer = validator is not None and validator < SEQUENCERS
     if is_sequencer:
         sequencer = SequencerConfiguration(
@@ -264,6 +322,10 @@ def _member(wish: Wish, name: str, validator: int | None) -> Member:
         sequencer_stake=UNIT if is_sequencer else Stake(0),
         configuration=configuration,
     )
+
+
+def _secret(wish: Wish, name: str) -> bytes:
+    return digest(b"provnet/testnet-secret/1", wish.seed.encode(), name.encode())
 
 
 def _prover(wish: Wish) -> ProverConfiguration:
@@ -320,8 +382,11 @@ def _genesis(wish: Wish, members: tuple[Member, ...]) -> Genesis:
             for one in members
         ),
         rollup=tuple(
-            RollupAccount(public_key(key), ROLLUP_BALANCE)
-            for key in traffic_keys(wish.seed, TRAFFIC_ACCOUNTS)
+            RollupAccount(account, ROLLUP_BALANCE)
+            for account in (
+                *map(public_key, traffic_keys(wish.seed, TRAFFIC_ACCOUNTS)),
+                *(one.identity.account for one in members if one.configuration.faucet),
+            )
         ),
     )
 

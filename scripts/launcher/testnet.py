@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -26,7 +27,7 @@ from protocol.params import format_genesis
 from scripts.bundle import BOOTSTRAP_MAX, Bundle, format_bundle
 from scripts.cheats.node import cheats_of
 from scripts.complaint import Complaint
-from scripts.configuration import save_configuration
+from scripts.configuration import ApiConfiguration, save_configuration
 from scripts.export import export_run
 from scripts.keys import save_identity
 from scripts.launcher.attrition import Kill, may_die
@@ -58,6 +59,8 @@ STALL_S: Final = 15.0
 
 PATIENCE_S: Final = 600.0
 """After so long without a new final block, or with trees left open, the run is given up."""
+
+LOOPBACK: Final = "127.0.0.1"
 
 Say = Callable[[str], None]
 
@@ -127,7 +130,7 @@ async def run_testnet(order: Order, view: View) -> Verdict:
     :raises TestnetFailed: when it never got going.
     """
     now_ms = time.time_ns() // 1_000_000
-    plan = order.plan.starting_at(now_ms + order.plan.start_ms)
+    plan = _with_faucet(order.plan.starting_at(now_ms + order.plan.start_ms))
     processes = {one.name: _prepare(order.run, one) for one in plan.members}
     (order.run / "genesis.toml").write_text(format_genesis(plan.genesis))
     plan.copy_rules(order.run)
@@ -172,6 +175,15 @@ async def run_testnet(order: Order, view: View) -> Verdict:
 # --- start ---
 
 
+def _with_faucet(plan: Plan) -> Plan:
+    """The plan with a port for its faucet, so that all nodes can name it from the start."""
+    if not plan.wish.faucet:
+        return plan
+    with socket.create_server((LOOPBACK, 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return plan.with_faucet_at(f"http://{LOOPBACK}:{port}/", ApiConfiguration(LOOPBACK, port))
+
+
 def _prepare(run: Path, member: Member) -> Process:
     folder = run / "nodes" / member.name
     folder.mkdir(parents=True)
@@ -196,6 +208,9 @@ async def _start(run: _Run) -> None:
     _keep_bundle(run)
     for member in others:
         await _launch(run, member, bootstrap)
+    if run.plan.faucet_url:
+        sentence = f"test money: join {run.order.run / 'join.toml'} --fund"
+        run.say(run.narrator.line(_now_ms(), sentence))
 
 
 async def _listening(run: _Run, name: str) -> None:
@@ -219,8 +234,9 @@ def _keep_bundle(run: _Run) -> None:
     if bootstrap == run.bootstrap:
         return
     run.bootstrap = bootstrap
+    bundle = Bundle(run.plan.genesis, bootstrap, faucet=run.plan.faucet_url)
     draft = run.order.run / "join.toml.draft"
-    draft.write_bytes(format_bundle(Bundle(run.plan.genesis, bootstrap)))
+    draft.write_bytes(format_bundle(bundle))
     draft.replace(run.order.run / "join.toml")
 
 

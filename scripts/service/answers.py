@@ -20,17 +20,20 @@ from protocol.machine import EVIDENCE
 from protocol.messages import AddStake, Delegate, Operation, Pay, Payload, operation_hash
 from protocol.params import RuleChoice
 from protocol.ports import Clock, RollupState
-from protocol.replica import Replica
+from protocol.replica import PENDING_PER_SENDER_MAX, Replica
 from protocol.rollup import FEE_MAX
 from protocol.staking import STAKING, StakingPayload
 from protocol.types import Account, Count, Nonce, Slot, Stake, Tick
 from scripts.service.desk import Desk
+from scripts.service.faucet import Faucet, is_signed
+from scripts.service.rations import Ask, group
 from scripts.service.story import ACCOUNT_POCKETS, Story
 from scripts.service.values import (
     AccountLedger,
     Accounts,
     AccountState,
     Fault,
+    Granted,
     Jobs,
     LogBlocks,
     NetworkState,
@@ -86,6 +89,7 @@ class Source:
     """Everything that answers are made from.
 
     :ivar name: what the node's configuration calls it.
+    :ivar faucet: None: it gives nothing away.
     """
 
     name: str
@@ -94,6 +98,7 @@ class Source:
     story: Story
     desk: Desk
     clock: Clock
+    faucet: Faucet | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,23 +108,27 @@ class Asked:
     :ivar path: the parts of the path that vary.
     :ivar limit: most rows wanted.
     :ivar body: the value that the body is, where there is one.
+    :ivar caller: address of the connection; empty where it has none.
     """
 
     path: Mapping[str, str]
     limit: int
     body: Any = None
+    caller: str = ""
 
 
 class Unanswered(Exception):
     """A request is refused with an HTTP status.
 
     :ivar fault: what is told.
+    :ivar wait_ms: after how long it is worth asking again; 0: that is not known.
     """
 
-    def __init__(self, status: int, fault: Fault) -> None:
+    def __init__(self, status: int, fault: Fault, wait_ms: int = 0) -> None:
         super().__init__(fault.sentence)
         self.status = status
         self.fault = fault
+        self.wait_ms = wait_ms
 
 
 def refuse(status: int, reason: Reason | Refusal, hint: str, detail: str = "") -> Unanswered:
@@ -348,6 +357,13 @@ def pay(source: Source, asked: Asked) -> Queued:
 
 
 def _queue(source: Source, payload: Payload) -> Queued:
+    _require_orderable(source, payload)
+    source.desk.submit(payload)
+    return Queued(None, "/v1/operations/pending")
+
+
+def _require_orderable(source: Source, payload: Payload) -> None:
+    """Refuse what the final state speaks against, and what there is no room for."""
     machine, account = source.node.machine, source.node.account
     handled = (*EVIDENCE, *STAKING, *machine.sequencing.handles, *machine.proving.handles)
     if not isinstance(payload, handled):
@@ -361,9 +377,9 @@ def _queue(source: Source, payload: Payload) -> Queued:
         raise refuse(409, objection, hint)
     if isinstance(payload, STAKING):
         _check_staking(source, payload, hint)
+    if len(_own_pending(source)) >= PENDING_PER_SENDER_MAX:
+        raise refuse(429, Refusal.QUEUE_FULL, "wait until the log orders some of it")
     _require_room(source)
-    source.desk.submit(payload)
-    return Queued(None, "/v1/operations/pending")
 
 
 def _check_staking(source: Source, payload: StakingPayload, hint: str) -> None:
@@ -377,6 +393,50 @@ def _check_staking(source: Source, payload: StakingPayload, hint: str) -> None:
     if held < fee + (payload.amount if isinstance(payload, Pay | AddStake | Delegate) else 0):
         detail = f"it has {held}, and the operation's fee is {fee}"
         raise refuse(409, Reason.BALANCE_TOO_LOW, hint, detail)
+
+
+def fund(source: Source, asked: Asked) -> Granted:
+    """Give test money to the account that asks, where this node has a faucet."""
+    faucet, order = source.faucet, asked.body
+    if faucet is None:
+        raise refuse(404, Refusal.NO_FAUCET, "ask the faucet that the join bundle names")
+    machine, now_ms = source.node.machine, source.clock.now_ms()
+    ask = Ask(order.account, group(asked.caller), order.tick)
+    objection = faucet.objection(ask, machine.tick, now_ms)
+    if objection is not None:
+        status = 429 if objection.wait_ms else 409
+        found = fault(objection.refusal, objection.hint)
+        raise Unanswered(status, found, objection.wait_ms)
+    if not is_signed(machine.network, order):
+        hint = f"sign with the account's key for the network {machine.network.hex()}"
+        raise refuse(403, Refusal.WRONG_PROOF, hint)
+    payload = Pay(order.account, faucet.amount)
+    if _free(source) < faucet.amount + machine.genesis.network.operation_fee:
+        hint = f"tell its owner to pay {source.node.account.hex()}, or ask somebody else"
+        raise refuse(503, Refusal.FAUCET_EMPTY, hint)
+    _require_orderable(source, payload)
+    try:
+        faucet.give(ask, machine.tick, now_ms)
+    except OSError as failure:
+        hint = "tell its owner to look at the disk"
+        raise refuse(503, Refusal.FAUCET_BROKEN, hint, str(failure.strerror)) from None
+    source.desk.submit(payload)
+    return Granted(source.node.account, order.account, faucet.amount, "/v1/events")
+
+
+def _free(source: Source) -> int:
+    """What the node's account holds, without what it has said that it pays."""
+    machine = source.node.machine
+    payments = [one for one in _own_pending(source) if isinstance(one, Pay)]
+    promised = sum(one.amount + machine.genesis.network.operation_fee for one in payments)
+    return machine.ledger.holds(balance(source.node.account)) - promised
+
+
+def _own_pending(source: Source) -> tuple[Payload, ...]:
+    """What the node's account submitted and the log has not ordered."""
+    pending = (one.operation for one in source.node.replica.pending())
+    own = (one.payload for one in pending if one.sender == source.node.account)
+    return (*own, *source.desk.waiting)
 
 
 def transfer(source: Source, asked: Asked) -> Queued:

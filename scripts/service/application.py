@@ -130,12 +130,15 @@ def _json_endpoint(route: JsonRoute, source: Source, token: Token) -> Endpoint:
             if route.needs_token:
                 _require_token(request, token)
             body = None if route.takes is None else await _read(request, route.takes)
-            asked = Asked(request.path_params, _limit(request, route), body)
+            caller = "" if request.client is None else request.client.host
+            asked = Asked(request.path_params, _limit(request, route), body, caller)
             return JSONResponse(plain(route.answer(source, asked)), route.status)
         except Unanswered as refusal:
             response = told(refusal.status, refusal.fault)
             if refusal.status == 401:
                 response.headers["www-authenticate"] = "Bearer"
+            if refusal.wait_ms:
+                response.headers["retry-after"] = str(-(-refusal.wait_ms // 1_000))
             return response
 
     return endpoint

@@ -51,6 +51,11 @@ class Desk:
         """The key of the node's lots, with which its account stakes."""
         return vrf.public_key(self._identity.vrf_seed)
 
+    @property
+    def waiting(self) -> tuple[Payload, ...]:
+        """Payloads that the node was not handed yet."""
+        return tuple(one.payload for one in self._waiting if isinstance(one, Submit))
+
     def submit(self, payload: Payload) -> None:
         """Have a payload signed and ordered."""
         self._waiting.append(Submit(payload))

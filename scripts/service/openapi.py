@@ -22,12 +22,13 @@ API_VERSION: Final = "1.0.0"
 REFUSALS: Final = {
     400: "the request is not well formed",
     401: "it needs the node's token",
+    403: "the proof does not hold",
     404: "there is no such thing",
     408: "the body did not arrive in time",
     409: "the node or the network would refuse it now",
     413: "the body is too large",
     421: "the request names a host that this node is not",
-    429: "too much at once",
+    429: "too much at once; Retry-After says when to try again, where that is known",
     503: "the node cannot answer yet",
 }
 """What each status of a refusal means."""

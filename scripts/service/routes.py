@@ -16,6 +16,8 @@ from scripts.service.values import (
     AccountLedger,
     Accounts,
     AccountState,
+    FaucetOrder,
+    Granted,
     Jobs,
     LogBlocks,
     NetworkState,
@@ -167,6 +169,16 @@ JSON_ROUTES: Final = (
     _order("delegate", answers.delegate, Delegate),
     _order("undelegate", answers.undelegate, Undelegate),
     _order("pay", answers.pay, Pay),
+    JsonRoute(
+        "fund",
+        "/v1/faucet",
+        answers.fund,
+        Granted,
+        method="POST",
+        status=202,
+        takes=FaucetOrder,
+        refusals=(403, 404, 409, 429, 503),
+    ),
 )
 """Paths that answer with JSON."""
 

@@ -23,6 +23,7 @@ from scripts.node import Service
 from scripts.service.answers import Source
 from scripts.service.application import make_application, told
 from scripts.service.desk import Desk
+from scripts.service.faucet import GIFTS_FILE, Faucet
 from scripts.service.live import Hub
 from scripts.service.metrics import Metrics
 from scripts.service.page import Page
@@ -41,11 +42,18 @@ class Invitation:
     """The join bundle: this node's addresses first, then those of its peers.
 
     :param announced: addresses under which the node says that it is reached.
+    :param faucet_url: where the network's faucet is; empty: nowhere.
     """
 
     def __init__(
-        self, node: Node, host: LibP2PNetwork, book: AddressBook, announced: tuple[str, ...]
+        self,
+        node: Node,
+        host: LibP2PNetwork,
+        book: AddressBook,
+        announced: tuple[str, ...],
+        faucet_url: str = "",
     ) -> None:
+        self._faucet_url = faucet_url
         self._node = node
         self._host = host
         self._book = book
@@ -58,14 +66,14 @@ class Invitation:
         if not dialable(addresses):
             hint = "name an address as `announce` in node.toml, or wait for a peer"
             return told(503, fault(Refusal.NO_ADDRESS, hint))
-        text = bundle_of(self._node, addresses)
+        text = bundle_of(self._node, addresses, self._faucet_url)
         return Response(text, media_type="application/toml")
 
 
 class HttpService(Service):
     """Answers over HTTP for one node.
 
-    :raises ConfigurationError: when the node's token cannot be used.
+    :raises ConfigurationError: when the node's token, or its faucet's memory, cannot be used.
     """
 
     def __init__(
@@ -80,11 +88,15 @@ class HttpService(Service):
         self._configuration = configuration.api
         self._name = configuration.name
         self._announced = configuration.announce
+        self._faucet_url = configuration.faucet_url
         self._folder = folder
         self._clock = clock
         self._token = load_token(folder / TOKEN_FILE)
         self._story = Story(clock)
         self._desk = Desk(identity, network)
+        self._faucet = None
+        if configuration.faucet is not None:
+            self._faucet = Faucet(configuration.faucet, folder / GIFTS_FILE)
         self._hub = Hub()
         self._metrics = Metrics(folder, clock)
         self.observers = (self._story.observe, self._metrics.observe, self._hub.observe)
@@ -94,18 +106,18 @@ class HttpService(Service):
     async def run(
         self, node: Node, host: LibP2PNetwork, book: AddressBook, tell: Callable[..., None]
     ) -> AsyncIterator[None]:
-        """Serve until the block is left, and leave the address in the node's folder.
+        """Serve until the block is left; meanwhile the address stands in the node's folder.
 
         :raises ConfigurationError: when the address cannot be listened on.
         """
         own = self._configuration
-        source = Source(self._name, node, host, self._story, self._desk, self._clock)
+        source = Source(self._name, node, host, self._story, self._desk, self._clock, self._faucet)
         self._metrics.attach(source, self._hub)
         others = {
             "events": self._hub.endpoint,
             "metrics": self._metrics.endpoint,
             "page": Page().endpoint,
-            "bundle": Invitation(node, host, book, self._announced).endpoint,
+            "bundle": Invitation(node, host, book, self._announced, self._faucet_url).endpoint,
         }
         application = make_application(source, self._token, (own.host, *own.names), others)
         server = Server(application, own.host, own.port)
@@ -120,4 +132,7 @@ class HttpService(Service):
             (self._folder / URL_FILE).write_text(server.url + "\n")
             log.info("serving on %s", server.url)
             tell("serving", url=server.url)
-            yield
+            try:
+                yield
+            finally:
+                (self._folder / URL_FILE).unlink(missing_ok=True)

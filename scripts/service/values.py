@@ -26,6 +26,7 @@ from protocol.types import (
     Nonce,
     OperationHash,
     Round,
+    Signature,
     Slot,
     Stake,
     Tick,
@@ -467,6 +468,35 @@ class StakeOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class FaucetOrder:
+    """Somebody asks a faucet for test money.
+
+    :ivar account: who gets it.
+    :ivar tick: a recent height of the log, above that of the account's last gift.
+    :ivar signature: of the account, over the domain ``provnet/faucet/1``, the network, and account
+        and height (eight bytes, the greatest first), as ``protocol.signing`` has it.
+    """
+
+    account: Account
+    tick: Tick
+    signature: Signature
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """A faucet pays; the network has the last word.
+
+    :ivar payer: whose operation ``Pay`` it will be.
+    :ivar watch: where to see what becomes of it.
+    """
+
+    payer: Account
+    receiver: Account
+    amount: Amount
+    watch: str
+
+
+@dataclass(frozen=True, slots=True)
 class Queued:
     """It was taken in, and goes out with the node's next step; the network has the last word.
 
@@ -495,6 +525,14 @@ class Refusal(Enum):
     NO_ROLLUP_STATE = "this node does not know the rollup's state yet"
     NO_ROLLUP_ACCOUNT = "this node's account does not exist in the rollup"
     QUEUE_FULL = "too much waits to be submitted already"
+    NO_FAUCET = "this node gives no money away: its faucet is off, or this is no test network"
+    TOO_SOON = "the faucet has given a short time ago"
+    TOO_MUCH = "the faucet has given as much as it may there"
+    FAUCET_EMPTY = "the faucet has nothing left to give"
+    FAUCET_BROKEN = "the faucet cannot write down what it gives"
+    WRONG_PROOF = "the signature is not the account's, for this network"
+    STALE_PROOF = "what was signed names no recent height"
+    USED_PROOF = "what was signed has been served already"
     NO_ADDRESS = "nobody could reach this node: it knows no address that others could dial"
     TOO_MANY_STREAMS = "too many clients follow this node already"
     TOO_MANY_CONNECTIONS = "this node serves as many clients as it may"

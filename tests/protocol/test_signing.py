@@ -79,6 +79,7 @@ def test_domains_are_the_ones_agreed():
         b"provnet/transfer/1",
         b"provnet/announcement/1",
         b"provnet/bid/1",
+        b"provnet/faucet/1",
     }
 
 

@@ -111,6 +111,7 @@ def test_nobody_there_is_told_with_what_to_look_for() -> None:
 def node_folder(home: Path, name: str) -> Path:
     folder = home / "provnet" / "testnet-00" / name
     folder.mkdir(parents=True)
+    (folder / "node.toml").touch()
     (folder / "api-url").write_text(f"http://127.0.0.1:1/{name}\n")
     (folder / "api-token").write_text("secret\n")
     return folder
@@ -124,7 +125,7 @@ def test_the_only_node_of_a_user_is_meant_by_nothing(
         find_node("", {})
     assert "PROVNET_NODE" in caught.value.hint
     first = node_folder(tmp_path, "one")
-    assert find_node("", {}) == Client("http://127.0.0.1:1/one", "secret")
+    assert find_node("", {}) == Client("http://127.0.0.1:1/one", "secret", first)
     node_folder(tmp_path, "two")
     with pytest.raises(ConfigurationError, match="several nodes could be meant"):
         find_node("", {})
@@ -136,5 +137,29 @@ def test_an_address_goes_with_a_token_from_outside(tmp_path: Path) -> None:
     address = "http://192.0.2.1:80"
     assert find_node(address, {"PROVNET_TOKEN": "t"}) == Client(address, "t")
     assert find_node(str(address), {}).token == ""
-    with pytest.raises(ConfigurationError, match="api-url cannot be read"):
+    with pytest.raises(ConfigurationError, match=r"holds no node\.toml"):
         find_node(str(tmp_path), {})
+
+
+def test_a_node_that_does_not_run_is_told_with_how_to_start_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    folder = node_folder(tmp_path, "one")
+    (folder / "api-url").unlink()
+    with pytest.raises(ConfigurationError, match="does not run, or has no API") as stopped:
+        find_node(str(folder), {})
+    assert f"provnet node {folder / 'node.toml'}" in stopped.value.hint
+    with pytest.raises(ConfigurationError, match=f"no node of this user runs.* {folder}"):
+        find_node("", {})
+
+
+def test_a_node_that_was_killed_is_told_by_its_folder(tmp_path: Path) -> None:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{reserved.getsockname()[1]}/"
+        folder = node_folder(tmp_path, "one")
+        (folder / "api-url").write_text(url)
+        with pytest.raises(NotAnswered, match=f"node in {folder} does not answer at {url}") as dead:
+            find_node(str(folder), {}).get("/v1/state")
+    assert f"provnet node {folder / 'node.toml'}" in dead.value.hint

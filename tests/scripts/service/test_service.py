@@ -82,6 +82,7 @@ def test_a_node_serves_what_it_is_told(town: Town, tmp_path: Path) -> None:
                 assert b"text/event-stream" in await stream.receive_some()
 
     trio.run(main)
+    assert not (tmp_path / URL_FILE).exists()
     (desk,) = service.agents
     view: Any = resident.running
     assert len(desk.decide(view, view)) == 1
