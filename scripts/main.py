@@ -366,7 +366,8 @@ def ledger(
 @application.command()
 def bench(
     only: Annotated[
-        str | None, typer.Option(help="protocol, prover, network or testnet; default: all.")
+        str | None,
+        typer.Option(help="protocol, prover, network, sync, nodes, joiners or testnet; or all."),
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Also write all figures to this file.")] = None,
     run: Annotated[
@@ -376,7 +377,8 @@ def bench(
     """Measure what the parts cost, each against a named baseline. Wants an idle machine."""
     from prover.backend import BackendMissing
     from prover.pool import ProvingFailed
-    from scripts.benchmarks.command import BenchFailed, run as measure
+    from scripts.benchmarks.command import run as measure
+    from scripts.benchmarks.figures import BenchFailed
 
     try:
         measure(only, json, run)

@@ -1,10 +1,12 @@
-"""Sends transfers of test accounts, a few in every slot, so that there is something to prove."""
+"""Sends transfers of test accounts, a few in every slot, so that there is something to prove; none
+while its node is paused.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
-from protocol.agents import Action, AgentEvent, Send, SlotBegan, View
+from protocol.agents import Action, AgentEvent, Send, SlotBegan, View, is_paused
 from protocol.messages import SignedTransfer
 from protocol.types import Account
 from sequencer.traffic import Traffic
@@ -26,7 +28,7 @@ class TrafficAgent:
     def decide(self, view: View, event: AgentEvent) -> tuple[Action, ...]:
         """New transfers at the beginning of a slot."""
         state = view.state_after(view.machine.settled_head)
-        if not isinstance(event, SlotBegan) or state is None:
+        if not isinstance(event, SlotBegan) or state is None or is_paused(view):
             return ()
         fresh = self._traffic.next_transfers(state, self._per_slot)
         repeated = self._firsts() if event.slot % REPEAT_SLOTS == 0 else ()

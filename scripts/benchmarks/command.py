@@ -10,21 +10,16 @@ from typing import Final
 from rich.console import Console
 
 from scripts.benchmarks import hardware
-from scripts.benchmarks.figures import Section
+from scripts.benchmarks.figures import BenchFailed, Section
 from scripts.benchmarks.table import as_json, show, show_hardware
-from scripts.complaint import Complaint
 from scripts.folder import RunUnreadable
 from scripts.records import write_json
 
-PARTS: Final = ("protocol", "prover", "network", "testnet")
+PARTS: Final = ("protocol", "prover", "network", "sync", "nodes", "joiners", "testnet")
 """What can be measured, quick parts first."""
 
 FILE_COLUMNS: Final = 150
 """Width of what does not go to a terminal."""
-
-
-class BenchFailed(Complaint):
-    """Something cannot be measured."""
 
 
 def run(only: str | None, json_path: Path | None, testnet: Path | None) -> None:
@@ -42,6 +37,9 @@ def run(only: str | None, json_path: Path | None, testnet: Path | None) -> None:
         "protocol": _protocol,
         "prover": _prover,
         "network": _network,
+        "sync": _sync,
+        "nodes": _nodes,
+        "joiners": _joiners,
         "testnet": lambda: _testnet(testnet),
     }
     console = Console(highlight=False, width=None if sys.stdout.isatty() else FILE_COLUMNS)
@@ -76,6 +74,24 @@ def _network() -> Section:
     from scripts.benchmarks.gossip import measure
 
     return measure()
+
+
+def _sync() -> Section:
+    from scripts.benchmarks.sync import measure
+
+    return measure()
+
+
+def _nodes() -> Section:
+    from scripts.benchmarks.nodes import measure_sizes
+
+    return measure_sizes()
+
+
+def _joiners() -> Section:
+    from scripts.benchmarks.nodes import measure_joiners
+
+    return measure_joiners()
 
 
 def _testnet(run_folder: Path | None) -> Section:

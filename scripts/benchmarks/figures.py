@@ -8,6 +8,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from scripts.complaint import Complaint
+
+
+class BenchFailed(Complaint):
+    """Something cannot be measured."""
+
 
 @dataclass(frozen=True, slots=True)
 class Spread:

@@ -1,4 +1,9 @@
-"""The figures of :mod:`scripts.benchmarks.network`: one run of eight processes, so one round."""
+"""The figures of :mod:`scripts.benchmarks.network`: one run of eight processes, so one round.
+
+*Messages sent for a delivery* are the copies that peers were sent, the one that was delivered among
+them; *bytes* are all that went into sockets beyond what being connected takes: copies, their
+envelopes, and what the mesh says of them.
+"""
 
 from __future__ import annotations
 
@@ -37,6 +42,7 @@ def section_of(measured: dict[str, Any]) -> Section:
         )
         for row in gossip
     ]
+    figures += [figure for row in gossip for figure in _sent(row, measured["payload_bytes"])]
     if slowest["delay_p50_ms"] is not None:
         base = slowest["delay_p50_ms"]
         figures += [
@@ -61,6 +67,20 @@ def section_of(measured: dict[str, Any]) -> Section:
 
 def _one(name: str, baseline: str, pair: tuple[float, float], aim: Aim | None = None) -> Figure:
     return compare(name, baseline, "ms", [pair], aim)
+
+
+def _sent(row: dict[str, Any], payload_bytes: int) -> tuple[Figure, Figure]:
+    """What all peers sent for one delivery: bytes of all kinds, and copies of the message."""
+    copies, rate = 1 + row["duplicates_per_delivery"], f"at {row['messages_per_second']}/s"
+    return (
+        compare(
+            f"bytes sent for a delivery {rate}",
+            "its payload",
+            "B",
+            [(row["bytes_per_delivery"], payload_bytes)],
+        ),
+        compare(f"messages sent for a delivery {rate}", "one", "", [(copies, 1.0)]),
+    )
 
 
 def _rates(gossip: list[dict[str, Any]]) -> Listing:

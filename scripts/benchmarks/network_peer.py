@@ -85,7 +85,7 @@ class Peer:
         """
         await _sleep_until(begins_ns)
         self._began_ns, self._delays_us = begins_ns, []
-        cpu_ns, sent_bytes = time.process_time_ns(), _sent_bytes()
+        cpu_ns, sent_bytes = time.process_time_ns(), bytes_sent()
         duplicates = self.network.statistics().gossip_duplicates
         for number in range(self.index, int(rate * seconds), self.count):
             await _sleep_until(begins_ns + 1_000_000_000 * number // rate)
@@ -96,7 +96,7 @@ class Peer:
         return {
             "delays_us": self._delays_us,
             "cpu_ns": time.process_time_ns() - cpu_ns,
-            "sent_bytes": _sent_bytes() - sent_bytes,
+            "sent_bytes": bytes_sent() - sent_bytes,
             "duplicates": self.network.statistics().gossip_duplicates - duplicates,
         }
 
@@ -147,7 +147,8 @@ def count_sent_bytes() -> None:
     trio.SocketStream.send_all = counted  # type: ignore[method-assign, assignment]
 
 
-def _sent_bytes() -> int:
+def bytes_sent() -> int:
+    """How many bytes were counted so far."""
     return _SENT[0]
 
 

@@ -24,10 +24,13 @@ class Process:
     """One node's process.
 
     Its standard input is a pipe of ours: when we die, it reads the end and stops.
+
+    :param program: module that runs the node of a file, and words between.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, program: tuple[str, ...] = ("scripts.main", "node")) -> None:
         self.folder = folder
+        self.program = program
         self.name = folder.name
         self.is_wanted = True
         self._child: trio.Process | None = None
@@ -40,8 +43,7 @@ class Process:
                 [
                     sys.executable,
                     "-m",
-                    "scripts.main",
-                    "node",
+                    *self.program,
                     str(self.folder / "node.toml"),
                     "--stop-with-input",
                 ],
