@@ -63,6 +63,12 @@ SLOT_MS_MIN: Final = 1_000
 SLOT_MS_PER_NODE: Final = 200
 """The default slot grows with the nodes on the machine."""
 
+MODELLED_SLOT_MS_MIN: Final = 300
+"""Shortest default slot of a testnet whose proofs take no processor time."""
+
+MODELLED_SLOT_MS_PER_NODE: Final = 50
+"""A node of such a testnet needs 36 ms of processor time a slot: of two cores this leaves half."""
+
 OPEN_JOBS: Final = 2
 """Jobs that may be open at a time: Fernet's ``max_unproven_jobs``."""
 
@@ -215,10 +221,16 @@ class Plan:
 
 
 def make_plan(wish: Wish) -> Plan:
-    """Members and genesis for a wish.
+    """Members and genesis for a wish, all on this machine.
+
+    Nobody waits for processors where proofs are modelled: slots are shorter then, if none were
+    asked for.
 
     :raises ConfigurationError: for a rule or a setting that is not there or does not fit.
     """
+    if wish.backend == MODELLED and not wish.slot_ms:
+        least = MODELLED_SLOT_MS_PER_NODE * (wish.validators + wish.provers)
+        wish = replace(wish, slot_ms=max(MODELLED_SLOT_MS_MIN, least))
     return plan_for(wish, make_members(wish))
 
 

@@ -110,12 +110,23 @@ def test_the_number_of_provers_never_changes_the_log() -> None:
         Wish(leaves=3),
         Wish(leaves=128),
         Wish(slot_ms=10),
+        Wish(minutes=-1),
         Wish(backend="magic"),
     ],
 )
 def test_an_impossible_wish_is_refused_with_a_sentence(wish: Wish) -> None:
     assert is_possible(wish) is not None
     assert is_possible(Wish()) is None
+
+
+def test_slots_are_short_where_proofs_take_no_processor() -> None:
+    def slot_ms(**wish: object) -> int:
+        return plan(**wish).genesis.network.slot_ms
+
+    assert slot_ms() == 1_600
+    assert slot_ms(backend="modelled") == 400
+    assert slot_ms(backend="modelled", validators=1, provers=1) == 300
+    assert slot_ms(backend="modelled", slot_ms=700) == 700
 
 
 def test_more_leaves_get_longer_windows() -> None:
