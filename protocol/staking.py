@@ -132,6 +132,10 @@ class Staking:
         held = ledger.holds(stake_of(holding))
         return _worth(self._shares(holding, held), owner, held)
 
+    def key_counts_from(self, account: Account) -> Epoch | None:
+        """From which epoch on sequencing counts an account's key that it does not count yet."""
+        return self._young_keys.get(account)
+
     # --- time ---
 
     def on_epoch(self, epoch: Epoch) -> None:

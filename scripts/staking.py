@@ -168,16 +168,18 @@ def _meaning(order: Order, block: Mapping[str, Any], state: Mapping[str, Any]) -
         return f"{amount} of {name}, which counts from {log_stake_from(int(block['tick']), ticks)}"
     if kind == StakeKind.SEQUENCER.name:
         for one in _own(block["events"], "KeyRegistered", state, "account"):
-            epoch = int(one["counts_from"])
-            return f"{amount} of {name}, whose key counts from epoch {epoch}, " + (
-                f"tick {epoch * ticks + 1}"
-            )
+            since = epoch_begins(int(one["counts_from"]), ticks)
+            return f"{amount} of {name}, whose key counts from {since}"
     return f"{amount} of {name}, which counts at once"
 
 
 def log_stake_from(tick: int, epoch_ticks: int) -> str:
     """From when on log stake orders the log that was staked at a tick."""
-    epoch = (tick - 1) // epoch_ticks + SNAPSHOT_EPOCHS
+    return epoch_begins((tick - 1) // epoch_ticks + SNAPSHOT_EPOCHS, epoch_ticks)
+
+
+def epoch_begins(epoch: int, epoch_ticks: int) -> str:
+    """An epoch, and the tick at which it begins."""
     return f"epoch {epoch}, tick {epoch * epoch_ticks + 1}"
 
 

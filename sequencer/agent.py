@@ -36,7 +36,7 @@ from protocol.agents import (
 )
 from protocol.codec import decode, encode
 from protocol.happenings import BlockFinal
-from protocol.ledger import PocketKind
+from protocol.ledger import PocketKind, sequencer_stake
 from protocol.messages import (
     OPERATION_BYTES_MAX,
     BlockCommitment,
@@ -109,7 +109,7 @@ class SequencerAgent:
 
     def _commit(self, view: View, duty: CommitDuty) -> Iterator[Action]:
         state = view.state_after(duty.parent)
-        if state is None or self.pool is None or self._is_done(view):
+        if state is None or self.pool is None or self._is_done(view) or not _is_sequencer(view):
             return
         if self._is_pending(view, BlockCommitment, duty.round):
             return
@@ -183,6 +183,14 @@ def kept_reveal(view: View, round: Round) -> BlockReveal | None:
         return None
     reveal: BlockReveal = decode(BlockReveal, note, size_max=OPERATION_BYTES_MAX)
     return reveal
+
+
+def _is_sequencer(view: View) -> bool:
+    """Whether the account has what a commitment needs, as far as all sequencing rules go."""
+    machine = view.machine
+    return (
+        view.account in machine.vrf_keys and machine.ledger.holds(sequencer_stake(view.account)) > 0
+    )
 
 
 def _somebody_proves(view: View) -> bool:

@@ -18,7 +18,7 @@ from protocol.types import Amount
 from scripts.joining.display import Display
 from scripts.joining.folder import Role, Wishes
 from scripts.node import Running
-from scripts.staking import log_stake_from
+from scripts.staking import epoch_begins, log_stake_from
 
 KINDS: Final = {
     Role.PROVER: StakeKind.PROVER,
@@ -71,10 +71,18 @@ class Staker:
                 self._path.write_text(f"{valid_until}\n")
                 self._submit()
             await trio.sleep(LOOK_S)
-        tick = node.machine.tick
-        is_log = self._kind is StakeKind.LOG
-        since = f", counts from {log_stake_from(tick, genesis.epoch_ticks)}" if is_log else ""
-        self._display.say(f"staked at tick {tick}: {self._amount:,} of {name}{since}")
+        staked = f"staked at tick {node.machine.tick}: {self._amount:,} of {name}"
+        self._display.say(f"{staked}, {self._since()}")
+
+    def _since(self) -> str:
+        """From when on the stake counts that was found in the present state."""
+        machine, account = self._running.node.machine, self._running.node.account
+        ticks, young = machine.genesis.network.epoch_ticks, machine.staking.key_counts_from(account)
+        if self._kind is StakeKind.LOG:
+            return f"counts from {log_stake_from(machine.tick, ticks)}"
+        if self._kind is StakeKind.SEQUENCER and young is not None:
+            return f"its key counts from {epoch_begins(young, ticks)}: until then it makes no block"
+        return "counts at once"
 
     def _submit(self) -> None:
         key = vrf.public_key(self._running.identity.vrf_seed)

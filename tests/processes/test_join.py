@@ -235,13 +235,22 @@ def test_money_and_stake_are_moved_and_what_it_means_is_said(shared: Shared) -> 
     assert "king is no kind of stake" in asked("stake", 1, "--kind", "king", code=1)
 
 
-def test_a_stranger_is_paid_stakes_and_does_not_stake_again(shared: Shared, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("role", "kind", "since"),
+    [
+        (Role.VALIDATOR, "LOG", "counts from"),
+        (Role.SEQUENCER, "SEQUENCER", "its key counts from"),
+    ],
+)
+def test_a_stranger_is_paid_stakes_and_does_not_stake_again(
+    shared: Shared, tmp_path: Path, role: Role, kind: str, since: str
+) -> None:
     """It waits for the money, says when its stake counts, and finds its stake at a second start."""
-    order = ("join", "--role", "validator", "--stake", 50, "--plain", "--out", tmp_path / "node")
+    order = ("join", "--role", role.value, "--stake", 50, "--plain", "--out", tmp_path / "node")
     path = tmp_path / "join.toml"
     path.write_bytes(format_bundle(shared.bundle))
     network, told = shared.bundle.genesis.network, list[str]()
-    for last in ("staked at tick", "this account has log stake already"):
+    for last in ("staked at tick", f"this account has {kind.lower()} stake already"):
         process = provnet(*order, path)
         for line in output_of(process):
             told.append(line.strip())
@@ -254,14 +263,16 @@ def test_a_stranger_is_paid_stakes_and_does_not_stake_again(shared: Shared, tmp_
         process.send_signal(signal.SIGTERM)
         rest, _ = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0, rest
-    assert sum(line.startswith("staking 50 as log stake") for line in told) == 1
-    staked = [one for one in read_lines(tmp_path / "node/events.jsonl") if one["kind"] == "Staked"]
+    assert sum(line.startswith(f"staking 50 as {kind.lower()} stake") for line in told) == 1
+    events = list(read_lines(tmp_path / "node/events.jsonl"))
     account = load_identity(tmp_path / "node" / "keys.toml").account.hex()
-    own = {(one["tick"], one["stake"], one["amount"]) for one in staked if one["owner"] == account}
-    ((tick, kind, amount),) = own
-    assert (kind, amount) == ("LOG", 50)
+    staked = (one for one in events if one["kind"] == "Staked" and one["owner"] == account)
+    ((tick, found_kind, amount),) = {(one["tick"], one["stake"], one["amount"]) for one in staked}
+    assert (found_kind, amount) == (kind, 50)
     epoch = (tick - 1) // network.epoch_ticks + 3
-    assert any(f", counts from epoch {epoch}, tick " in line for line in told)
+    assert any(f", {since} epoch {epoch}, tick " in line for line in told)
+    senders = {one["sender"] for one in events if one["kind"] == "OperationRefused"}
+    assert account not in senders, "a sequencer whose key does not count pays for no refusal"
 
 
 def test_a_port_in_use_is_named(shared: Shared) -> None:

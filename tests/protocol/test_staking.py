@@ -133,10 +133,12 @@ def test_a_key_counts_from_the_third_epoch_after_and_stays():
     assert told == KeyRegistered(account(NEWCOMER), actor(NEWCOMER).vrf_key, registered + 3)
     while at.tick < (registered + 3) * EPOCH:
         assert account(NEWCOMER) not in at.machine.vrf_keys
+        assert at.machine.staking.key_counts_from(account(NEWCOMER)) == registered + 3
         commit(at, who=NEWCOMER, height=0, split=0, fee=0, how="honest")
         assert refusals(at.step().events) == ["BAD_VRF_PROOF"]
     at.step()
     assert at.machine.vrf_keys[account(NEWCOMER)] == actor(NEWCOMER).vrf_key
+    assert at.machine.staking.key_counts_from(account(NEWCOMER)) is None
     add_stake(at, who=NEWCOMER, kind=StakeKind.LOG, amount=1, key="another")
     assert refusals(at.step().events) == ["OTHER_VRF_KEY"]
     add_stake(at, who=NEWCOMER, kind=StakeKind.LOG, amount=1, key="own")

@@ -15,11 +15,14 @@ from protocol.messages import (
     BlockReveal,
     Signature,
     SignedTransfer,
+    StakeKind,
     Transfer,
 )
 from protocol.ordering.validators import Identity
 from protocol.testing import Scenario, World, actor
+from protocol.testing.cast import NEWCOMER
 from protocol.testing.moves import build, everybody_enlists, work
+from protocol.testing.moves_staking import add_stake, pay
 from protocol.testing.scenario import BONDED, QUICK_ELECTED
 from protocol.types import Account, Amount, Count, Nonce, Tick
 from prover.modelled import ModelledBackend
@@ -38,18 +41,18 @@ PATIENT = replace(
 
 
 class Desk:
-    """The agent of s0 with a transfer in its pool."""
+    """The agent of somebody, s0 by default, with a transfer in its pool."""
 
-    def __init__(self, like: Scenario = PATIENT, **wish: Any) -> None:
+    def __init__(self, like: Scenario = PATIENT, who: str = "s0", **wish: Any) -> None:
         self.world = World(like)
-        s0 = actor("s0")
-        identity = Identity(s0.account, s0.seed, s0.lot_seed)
+        own = actor(who)
+        identity = Identity(own.account, own.seed, own.lot_seed)
         self.agent = SequencerAgent(SequencerSettings(Count(1), **wish), identity, BACKEND)
         self.state = BACKEND.genesis([(SENDER, Amount(9_000))])
-        self.account = s0.account
+        self.account = own.account
         self.notes: dict[str, bytes] = {}
         self.jobs_opened = 0
-        transfer = Transfer(SENDER, s0.account, Amount(1), Amount(1), Nonce(0))
+        transfer = Transfer(SENDER, own.account, Amount(1), Amount(1), Nonce(0))
         self.hear(SignedTransfer(transfer, Signature(bytes(64))))
 
     @property
@@ -113,6 +116,31 @@ def test_it_holds_back_when_the_last_intent_has_passed() -> None:
 
 def test_where_provers_are_not_elected_nobody_has_to_be() -> None:
     assert Desk(BONDED).commits
+
+
+def test_a_new_sequencer_commits_once_it_has_stake_and_its_key_counts() -> None:
+    desk = Desk(BONDED, NEWCOMER)
+    pay(desk.world, who="s0", whom=NEWCOMER, amount=500)
+    add_stake(desk.world, who=NEWCOMER, kind=StakeKind.LOG, amount=1, key="own")
+    desk.world.wait(3 * BONDED.epoch_ticks)
+    assert not desk.commits, "it has a key that counts and no stake of a sequencer"
+    stake_it = {"who": NEWCOMER, "kind": StakeKind.SEQUENCER, "amount": 100, "key": "own"}
+    add_stake(desk.world, **stake_it)
+    desk.world.step()
+    assert desk.commits
+
+    desk = Desk(BONDED, NEWCOMER)
+    pay(desk.world, who="s0", whom=NEWCOMER, amount=500)
+    add_stake(desk.world, **stake_it)
+    desk.world.step()
+    counts_from = desk.machine.staking.key_counts_from(desk.account)
+    assert counts_from == 3
+    while desk.machine.tick < counts_from * BONDED.epoch_ticks:
+        assert not desk.commits
+        desk.world.step()
+    desk.world.step()
+    assert desk.machine.staking.key_counts_from(desk.account) is None
+    assert desk.commits
 
 
 def test_it_builds_ahead_of_a_job_that_its_provers_may_still_deliver(desk: Desk) -> None:
