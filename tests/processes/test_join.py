@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def free_port() -> int:
 
 @dataclass(frozen=True)
 class Shared:
-    """A network of one validator that runs."""
+    """A network whose validator runs, and one of its provers, so that blocks are made."""
 
     folder: Path
     process: subprocess.Popen[str]
@@ -96,23 +97,34 @@ def wait_for_final(folder: Path, height: int, process: subprocess.Popen[str]) ->
     raise AssertionError(f"no final block {height}")
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
-    folder = tmp_path_factory.mktemp("shared") / "network"
+@contextmanager
+def founded(folder: Path, *more: object, provers: int, runs: str) -> Iterator[Shared]:
+    """A network of one validator and some provers, of which that and the named one run."""
+    ports = [f"prover-{number}=127.0.0.1:{free_port()}" for number in range(1, provers + 1)]
     create = provnet(
-        "network", "create", folder, "--name", "shared", "--validators", 1, "--provers", 1,
-        "--backend", "modelled", "--leaves", 2, "--slot-ms", 400, "--start-s", 5,
-        "--port", free_port(), "--at", f"prover-1=127.0.0.1:{free_port()}",
+        "network", "create", folder, "--name", folder.parent.name, "--validators", 1,
+        "--provers", provers, "--backend", "modelled", "--slot-ms", 400, "--start-s", 5,
+        "--port", free_port(), *(word for one in ports for word in ("--at", one)), *more,
     )  # fmt: skip
     output, _ = create.communicate(timeout=PATIENCE_S)
     assert create.returncode == 0, output
-    process = started(folder / "nodes/validator-1/node.toml")
+    nodes = [folder / "nodes" / name for name in ("validator-1", runs)]
+    processes = [started(one / "node.toml") for one in nodes]
     try:
-        wait_for_final(folder / "nodes/validator-1", 3, process)
-        yield Shared(folder, process)
+        wait_for_final(nodes[0], 3, processes[0])
+        yield Shared(folder, processes[0])
     finally:
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=PATIENCE_S)
+        for process in processes:
+            process.send_signal(signal.SIGTERM)
+        for process in processes:
+            process.communicate(timeout=PATIENCE_S)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    folder = tmp_path_factory.mktemp("shared") / "network"
+    with founded(folder, "--leaves", 2, provers=2, runs="prover-2") as network:
+        yield network
 
 
 def join(
