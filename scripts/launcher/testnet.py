@@ -33,7 +33,7 @@ from scripts.keys import save_identity
 from scripts.launcher.attrition import Kill, may_die
 from scripts.launcher.faults import Fault, Striker
 from scripts.launcher.live import View
-from scripts.launcher.narrate import Narrator
+from scripts.launcher.narrate import Narrator, counted
 from scripts.launcher.plan import Member, Plan
 from scripts.launcher.processes import Process, stop_all
 from scripts.launcher.summary import Verdict, judge
@@ -326,6 +326,8 @@ def _keep_time(run: _Run, nursery: trio.Nursery) -> None:
         return
     if run.works_since is None:
         run.works_since = now
+        planned = counted(len(run.order.kills), "kill")
+        run.tell(f"the log grows: {wish.minutes:g} minutes begin, {planned} planned")
         nursery.start_soon(_wear_down, run, nursery, now)
     elif now >= run.works_since + 60 * wish.minutes:
         if run.ending_since is None:
