@@ -29,6 +29,7 @@ import trio
 
 from p2p.archive import Archive, Offload
 from p2p.observing import MessageRefused, Observer, SnapshotAdopted
+from p2p.ranges import Range
 from p2p.snapshots import (
     OFFERS_REQUEST,
     PIECE_REQUEST,
@@ -39,7 +40,7 @@ from p2p.snapshots import (
     read_piece,
 )
 from p2p.store import Store, StoreError
-from p2p.sync import certified_from, finalise, put_certified
+from p2p.sync import Section, above, certified_from, finalise, put_certified
 from protocol.errors import Reason, Refused
 from protocol.handover import Border, Snapshot, rollup_state, snapshot_name
 from protocol.happenings import Effect, Keep
@@ -65,8 +66,7 @@ class Beginning:
     """How one node begins, and what it keeps and serves for others to begin with.
 
     :param replica: has not taken a step.
-    :param ask_blocks: certified blocks of a peer from above a height on; raises RequestFailed and
-        Refused.
+    :param ask_blocks: certified blocks of a peer; raises RequestFailed and Refused.
     :param on_refused: told what a peer sent that is refused.
     :param observer: told of the snapshot.
     """
@@ -81,7 +81,7 @@ class Beginning:
         backend: ProverBackend,
         clock: Clock,
         offload: Offload,
-        ask_blocks: Callable[[Account, Tick], Awaitable[tuple[CertifiedBlock, ...]]],
+        ask_blocks: Callable[[Account, Range], Awaitable[Section]],
         on_refused: Callable[[MessageRefused], None],
         observer: Observer,
     ) -> None:
@@ -170,10 +170,10 @@ class Beginning:
         try:
             payload = await fetch_snapshot(self._network, peer, offer)
             snapshot = await self._offload(lambda: Snapshot.read(payload))
-            following = await self._ask_blocks(peer, snapshot.height)
+            section = await self._ask_blocks(peer, above(snapshot.height))
             if snapshot.height != offer.height:
                 raise Refused(Reason.WRONG_BODY, "a snapshot of another height")
-            adopted, effects = await self._adopt(snapshot, following, trusted)
+            adopted, effects = await self._adopt(snapshot, section.blocks, trusted)
         except RequestFailed:
             return ()
         except Refused as refusal:

@@ -406,8 +406,11 @@ class Node:
     async def _step(self, happening: Happening) -> None:
         self._journal(happening)
         slot_before = self._replica.slot
-        for effect in self._replica.step(happening):
+        effects = self._replica.step(happening)
+        for effect in effects:
             await self._run(effect)
+        if isinstance(happening, CertifiedHeard):
+            self._catching_up.note_taken(effects)
         if self._replica.slot > slot_before:
             self._catching_up.look_for_progress()
             await self._ask_agents(SlotBegan(self._replica.slot))

@@ -57,6 +57,7 @@ from protocol.happenings import (
     TimePassed,
     VoteHeard,
 )
+from protocol.ledger import log_stake
 from protocol.machine import EVIDENCE, FinalBlock, Machine, forgery, moment_of
 from protocol.messages import (
     LOG_BLOCK_BYTES_MAX,
@@ -122,6 +123,9 @@ effort.
 
 DIGESTS_KEPT: Final = 1_024
 """State digests kept, in heights below the last final one: what a late header may refer to."""
+
+CERTIFIED: Final = "certified block"
+"""What a refused block with its certificate is called."""
 
 BODY_KINDS: Final = (BlockReveal, BackupBlock, ProofRecord, UncleClaim, ProofEvidence)
 """Payloads that count only with bytes that travel by request."""
@@ -235,7 +239,9 @@ class Replica:
         """Why an account must not propose or vote in a slot; None if it may.
 
         An epoch has at least as many slots as heights. So within an epoch of slots from the last
-        final block only the sets known here can be at work; later, nobody is blamed.
+        final block only the sets known here can be at work; later, nobody is blamed. Nor is a
+        holder of stake who is in none of them: who was absent and left out takes itself for a
+        member until it has caught up.
         """
         sets, parameters = self.machine.sets, self.machine.genesis.network
         if sets.validators.get(account) is not None:
@@ -244,7 +250,10 @@ class Replica:
             return Reason.PAST_EPOCH
         known_until = self.engine.anchor.link.slot + parameters.epoch_ticks
         is_next = sets.successors.get(account) is not None
-        return Reason.LATER_EPOCH if is_next or slot > known_until else Reason.NOT_A_VALIDATOR
+        if is_next or slot > known_until:
+            return Reason.LATER_EPOCH
+        has_stake = self.machine.ledger.at_risk(log_stake(account)) > 0
+        return Reason.PAST_EPOCH if has_stake else Reason.NOT_A_VALIDATOR
 
     @property
     def _may_sign(self) -> bool:
@@ -407,7 +416,7 @@ class Replica:
         try:
             outputs = self.engine.on_certified(certified, now_ms)
         except Refused as refusal:
-            yield self._told(refusal, "certified block", header.proposer)
+            yield self._told(refusal, CERTIFIED, header.proposer)
             return
         yield from self._follow(outputs, now_ms)
         if header.epoch == self.engine.epoch > epoch:

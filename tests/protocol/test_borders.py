@@ -348,6 +348,9 @@ def test_the_absent_leave_the_set_and_come_back_with_an_operation() -> None:
     street["d"].start()
     street.until(3 * EPOCH + 1)
     assert street.members() == ["a", "b", "c"]
+    judge = street["a"].replica
+    at = Slot(judge.engine.anchor.link.slot)
+    assert judge.validator_objection(actor("d").account, at) is Reason.PAST_EPOCH
     street.say("d", Pay(actor("a").account, Amount(1)))
     street.until(5 * EPOCH)
     assert street.members() == sorted(FOUR)
