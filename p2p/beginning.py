@@ -11,6 +11,9 @@ even do that.
   root that its state names, and blocks that follow, certified by the set that it knows, name its
   state (``protocol.handover``). What too little follows yet is asked for again, what is refused is
   not. When nothing is left to be asked for, it begins with the genesis.
+- The state of a snapshot says who proved what, not where the bytes are. For jobs that are open at
+  the border the log before it is read back as far as they reach, from the store or from a peer; it
+  is checked block by block against the border.
 - At each border of an epoch the node keeps a snapshot and serves it, and forgets the log below a
   bound.
 
@@ -44,11 +47,20 @@ from p2p.sync import Section, above, certified_from, finalise, put_certified
 from protocol.errors import Reason, Refused
 from protocol.handover import Border, Snapshot, rollup_state, snapshot_name
 from protocol.happenings import Effect, Keep
-from protocol.messages import CertifiedBlock
+from protocol.messages import (
+    CertifiedBlock,
+    ProofRecord,
+    SignedOperation,
+    block_hash,
+    operations_digest,
+)
 from protocol.ordering.validators import Validators
 from protocol.ports import Clock, Network, ProverBackend, RequestFailed, RollupState
 from protocol.replica import Replica
-from protocol.types import Account, Digest, Epoch, Tick
+from protocol.types import Account, BlockHash, Digest, Epoch, Tick
+
+RECALL_ROUNDS: Final = 3
+"""How often all peers are asked for the log before the border, a pause after each round."""
 
 NEWCOMER_ROUNDS: Final = 30
 """How often a newcomer asks all peers for a snapshot, a pause after each round."""
@@ -96,6 +108,7 @@ class Beginning:
         self._on_refused = on_refused
         self._observer = observer
         self._refused: set[tuple[Account, Digest]] = set()
+        self._before: tuple[Range, BlockHash] | None = None
         network.serve(OFFERS_REQUEST, self._answer_offers)
         network.serve(PIECE_REQUEST, self._answer_piece)
 
@@ -207,8 +220,55 @@ class Beginning:
         self._archive.begin(known.settled_head, state)
         for job in known.jobs.values():
             self._archive.open(job.id, job.header)
+        link = snapshot.border.link
+        opened = min((job.opened_at for job in known.jobs.values()), default=link.height)
+        if opened < link.height:
+            self._before = Range(opened + 1, link.height), link.block
         sets = known.sets.predecessors, known.sets.validators, known.sets.successors
         return SnapshotAdopted(snapshot.height, None, sets), effects
+
+    # --- what came before ---
+
+    async def records(self) -> tuple[SignedOperation, ...]:
+        """The records of jobs that were open at the border, ordered before it: whoever merges needs
+        the bytes that they name, and the state does not name them.
+
+        Nothing when no peer has that part of the log, or the node began with the genesis.
+        """
+        if self._before is None:
+            return ()
+        wanted, border = self._before
+        if self._store.begins_at() < wanted.first:
+            count = wanted.last - wanted.first + 1
+            return _records(certified_from(self._store, Tick(wanted.first - 1), count)[:count])
+        for _ in range(RECALL_ROUNDS):
+            for peer in self._network.peers():
+                if found := await self._blocks_up_to(peer, wanted, border):
+                    return _records(found)
+            await trio.sleep(ROUND_PAUSE_S)
+        log.info("nobody has the log from height %d on", wanted.first)
+        return ()
+
+    async def _blocks_up_to(
+        self, peer: Account, wanted: Range, border: BlockHash
+    ) -> tuple[CertifiedBlock, ...]:
+        """The log of a range, which ends with the border: each block names the one before it."""
+        found: tuple[CertifiedBlock, ...] = ()
+        try:
+            while len(found) <= wanted.last - wanted.first:
+                section = await self._ask_blocks(
+                    peer, Range(wanted.first + len(found), wanted.last)
+                )
+                if not section.blocks:
+                    return ()
+                found += section.blocks
+            _check_log(found, border)
+        except RequestFailed:
+            return ()
+        except Refused as refusal:
+            self._blame(peer, "certified blocks", refusal)
+            return ()
+        return found
 
     def _blame(self, peer: Account, kind: str, refusal: Refused) -> None:
         """Tell of a refusal; a snapshot that too little follows yet is nobody's fault."""
@@ -235,3 +295,23 @@ class Beginning:
 
     async def _answer_piece(self, _peer: Account, body: bytes) -> bytes | None:
         return read_piece(self._store, body)
+
+
+def _check_log(blocks: Sequence[CertifiedBlock], last: BlockHash) -> None:
+    """Refuse blocks of which one does not name the one before it, up to one that is known."""
+    for certified in reversed(blocks):
+        header = certified.block.header
+        if block_hash(header) != last:
+            raise Refused(Reason.OFF_FINAL_CHAIN, f"height {header.height}")
+        if operations_digest(certified.block.operations) != header.operations:
+            raise Refused(Reason.WRONG_OPERATIONS, f"height {header.height}")
+        last = header.parent
+
+
+def _records(blocks: Sequence[CertifiedBlock]) -> tuple[SignedOperation, ...]:
+    return tuple(
+        signed
+        for certified in blocks
+        for signed in certified.block.operations
+        if isinstance(signed.operation.payload, ProofRecord)
+    )

@@ -352,6 +352,7 @@ class Node:
         signed = self._replica.engine.signed
         self._journal(Started(self.machine.network, self.account, signed.proposal, signed.vote))
         self._retell(await self._beginning.begin(self._parts.trusted))
+        self._nursery.start_soon(self._recall)
         self._restore()
 
     def _restore(self) -> None:
@@ -363,6 +364,10 @@ class Node:
             effects = self._replica.restore((one,), now_ms)
             finalise(self._parts.store, effects)
             self._retell(effects)
+
+    async def _recall(self) -> None:
+        for signed in await self._beginning.records():
+            self._fetch_recorded(signed)
 
     def _retell(self, effects: Sequence[Effect]) -> None:
         """Tell what came of blocks that are stored already."""

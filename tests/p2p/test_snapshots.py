@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trio
 
-from p2p.observing import MessageRefused, SnapshotAdopted
+from p2p.observing import MessageRefused, ProofStarted, SnapshotAdopted
 from p2p.snapshots import (
     OFFERS_MAX,
     OFFERS_REQUEST,
@@ -24,13 +24,25 @@ from p2p.snapshots import (
     read_piece,
 )
 from p2p.store import Store
+from protocol import tree
 from protocol.codec import encode
 from protocol.errors import Reason, Refused
-from protocol.events import JobSettled
+from protocol.events import Assigned, JobSettled, ProofRecorded
 from protocol.handover import Snapshot, snapshot_name
 from protocol.ordering.validators import Validators
 from protocol.ports import RequestFailed
-from protocol.types import Account, Amount, Count, Digest, Epoch, NetworkId, Stake, Tick
+from protocol.types import (
+    Account,
+    Amount,
+    Count,
+    Digest,
+    Epoch,
+    Milliseconds,
+    NetworkId,
+    Stake,
+    Tick,
+)
+from prover.modelled import ModelledBackend
 from scripts.checkpoint import checkpoint_of, trusted_sets
 from scripts.launcher.plan import Wish
 from tests.p2p.town import Resident, Town, live
@@ -362,3 +374,87 @@ def test_a_node_that_forgot_its_old_log_goes_on_from_its_own_snapshot(tmp_path: 
     place.town.assert_agreement()
     assert begins[0] == 2 * EPOCH
     assert keeper.running.replica.halted is None
+
+
+# --- in the middle of a job ---
+
+
+class Prover:
+    """A prover that loses its store when it owes a merge of proofs from before a border."""
+
+    def __init__(self, town: Town) -> None:
+        self.town = town
+        self.border = 0
+        self.owed: Assigned | None = None
+
+    @property
+    def witness(self) -> Resident:
+        return self.town["validator-1"]
+
+    def look(self) -> bool:
+        """Whether somebody owes a merge of proofs that were both recorded up to the last border,
+        which blocks that followed prove by now.
+        """
+        self.border = (self.witness.height - 5) // EPOCH * EPOCH
+        if self.border <= 0:
+            return False
+        at = {
+            (one.job, one.index): height
+            for height, final in self.witness.finals.items()
+            for one in final.applied.events
+            if isinstance(one, ProofRecorded)
+        }
+        jobs = self.witness.running.machine.jobs
+        for one in self.witness.events(Assigned):
+            if one.job not in jobs or not one.index.level or (one.job, one.index) in at:
+                continue
+            below = [at.get((one.job, child), 1 << 30) for child in tree.children(one.index)]
+            if max(below) <= self.border:
+                self.owed = one
+                return True
+        return False
+
+    @property
+    def resident(self) -> Resident:
+        assert self.owed is not None
+        members = self.town.residents.values()
+        return next(one for one in members if one.account == self.owed.prover)
+
+
+def test_a_prover_that_begins_in_the_middle_of_a_job_merges_what_was_recorded_before(
+    tmp_path: Path,
+) -> None:
+    town = Town(tmp_path, replace(BUSY, leaves=4))
+    town.backend = ModelledBackend(leaf_ms=Milliseconds(1_500), merge_ms=Milliseconds(9_000))
+    place = Prover(town)
+
+    def delivered() -> list[ProofRecorded]:
+        owed = place.owed
+        return [
+            one
+            for one in place.witness.events(ProofRecorded)
+            if owed is not None and (one.job, one.index) == (owed.job, owed.index)
+        ]
+
+    async def story(nursery: trio.Nursery) -> None:
+        await town.until(place.look)
+        resident = place.resident
+        resident.stop()
+        await trio.sleep(0.1)
+        for name in ("store.sqlite", "store.sqlite-wal", "journal"):
+            (resident.folder / name).unlink(missing_ok=True)
+        resident.finals.clear()
+        resident.told.clear()
+        checkpoint = checkpoint_of(place.witness.running)
+        assert checkpoint is not None
+        resident.trusted = trusted_sets(checkpoint, town.genesis.network)
+        nursery.start_soon(resident.run)
+        await town.until(lambda: bool(delivered()))
+
+    live(town, story)
+    resident, (record,) = place.resident, delivered()
+    assert min(resident.finals) == place.border + 1
+    assert record.prover == resident.account
+    started = [one.key for one in resident.told if isinstance(one, ProofStarted)]
+    assert (record.job, record.index) in [(one.job, one.index) for one in started]
+    town.assert_agreement()
