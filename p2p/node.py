@@ -573,8 +573,10 @@ class Node:
             case StartProof(key, task):
                 self._start_proof(key, task)
             case CancelProof(key):
-                self._running.pop(key).cancel()
-                self._parts.observer(ProofCancelled(key, "nobody needs it any more"))
+                # it may have come to its end while the actions before this one were carried out
+                if (scope := self._running.pop(key, None)) is not None:
+                    scope.cancel()
+                    self._parts.observer(ProofCancelled(key, "nobody needs it any more"))
             case Send(signed):
                 await self._parts.network.publish(Topic.TRANSFERS, encode(signed))
                 await self._ask_agents(TransferHeard(signed))
@@ -593,6 +595,8 @@ class Node:
 
     def _start_proof(self, key: ProofKey, task: Any) -> None:
         assert self._parts.workshop is not None, "only a node with a workshop has a prover agent"
+        if key in self._running:  # asked for while the actions before this one were carried out
+            return
         scope = self._running[key] = trio.CancelScope()
         self._parts.observer(ProofStarted(key))
         self._nursery.start_soon(self._prove, key, task, scope, self._parts.workshop)

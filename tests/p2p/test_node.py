@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import trio
 
 from p2p.memory import LinkModel
-from p2p.observing import AgentTold, ProofStarted
+from p2p.observing import AgentTold, ProofCancelled, ProofStarted
+from protocol.agents import Action, AgentEvent, CancelProof, ProofKey, SlotBegan, StartProof, View
 from protocol.events import (
     Assigned,
     IntentRegistered,
@@ -21,7 +23,8 @@ from protocol.events import (
 )
 from protocol.happenings import BlockFinal
 from protocol.ledger import Cause, Moved
-from protocol.types import Milliseconds
+from protocol.types import Count, JobId, Milliseconds, Tick, TreeIndex
+from prover.tasks import LeafTask
 from scripts.launcher.plan import Wish
 from tests.p2p.town import Town, live
 
@@ -128,6 +131,43 @@ def test_a_prover_that_comes_back_proves_nothing_that_is_over(tmp_path: Path) ->
     sleeper = town["prover-1"]
     assert sleeper.height > heights[0]
     assert not [one for one in sleeper.told if isinstance(one, ProofStarted)]
+
+
+class Late:
+    """Its actions were decided before what it acts upon changed: no proof runs any more that it
+    stops, and what it starts runs already.
+    """
+
+    def __init__(self) -> None:
+        leaf = TreeIndex(Count(0), Count(0))
+        self.stops = ProofKey(JobId(bytes([1]) * 32), leaf)
+        self.starts = ProofKey(JobId(bytes([2]) * 32), leaf)
+
+    def decide(self, view: View, event: AgentEvent) -> tuple[Action, ...]:
+        if not isinstance(event, SlotBegan):
+            return ()
+        key = self.starts
+        task = LeafTask(key.job, view.account, key.index, Count(1), Tick(1), b"no witness")
+        return (CancelProof(self.stops), StartProof(key, task), StartProof(key, task))
+
+
+def test_actions_that_come_late_do_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    late = Late()
+    monkeypatch.setattr("tests.p2p.town.make_agents", lambda one, *_: (late,) if one.prover else ())
+    alone = Town(tmp_path, replace(MODELLED, validators=1, provers=1))
+
+    async def story(nursery: trio.Nursery) -> None:
+        await trio.sleep(5)
+
+    live(alone, story)
+    told = alone["prover-1"].told
+    assert late.stops not in [one.key for one in told if isinstance(one, ProofCancelled)]
+    started = [at for at, one in enumerate(told) if isinstance(one, ProofStarted)]
+    ended = [at for at, one in enumerate(told) if isinstance(one, ProofCancelled)]
+    assert started
+    assert all(
+        len([at for at in ended if first < at < then]) == 1 for first, then in pairwise(started)
+    ), "one ends before the next begins"
 
 
 def test_a_paused_prover_serves_what_it_owes_and_comes_back_when_it_is_resumed(
