@@ -21,6 +21,7 @@ from urllib.parse import quote, urlencode
 from rich.console import Console
 from rich.table import Table
 
+from protocol.errors import Reason
 from scripts.configuration import ConfigurationError
 from scripts.joining.fetch import SCHEMES
 from scripts.joining.folder import NODE, data_home
@@ -38,6 +39,9 @@ QUIET_S: Final = 60.0
 """Seconds without a word after which a node that is followed is given up: it says something more
 often, also when nothing happens.
 """
+
+NUMBERS: Final = frozenset({"tick", "amount", "gained", "lost", "net", "block"})
+"""Columns of numbers."""
 
 ANSWER_BYTES_MAX: Final = 16 * 1024 * 1024
 """Largest answer, in bytes."""
@@ -187,10 +191,15 @@ def _of_folder(folder: Path) -> Client:
     try:
         url = (folder / URL_FILE).read_text().strip()
         token = (folder / TOKEN_FILE).read_text().strip()
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"the node in {folder} does not run, or has no API",
+            f"start it, with the table [api] in its {NODE}: {_start(folder)}",
+        ) from None
     except OSError as failure:
         raise ConfigurationError(
-            f"the node in {folder} does not run, or has no API: there is no {failure.filename}",
-            f"give its {NODE} the table [api], and start it: {_start(folder)}",
+            f"{failure.filename} cannot be read: {failure.strerror}",
+            "ask as the user whose node it is",
         ) from None
     return Client(url, token, folder)
 
@@ -269,16 +278,20 @@ class Shop:
         found = self.client.get("/v1/accounts/own/ledger", limit=limit)
         if self._showed(found):
             return
-        totals = _table("cause", "gained", "lost")
+        totals = _table("cause", "gained", "lost", "net")
         for one in found["totals"]:
-            totals.add_row(_words(one["cause"]), f"{one['gained']:,}", f"{one['lost']:,}")
+            net = one["gained"] - one["lost"]
+            amounts = f"{one['gained']:,}", f"{one['lost']:,}", f"{net:+,}" if net else "0"
+            totals.add_row(_words(one["cause"]), *amounts)
         self.console.print(totals)
-        entries = _table("tick", "amount", "cause", "block", "tree node", "operation")
+        self.console.print()
+        entries = _table("tick", "amount", "pocket", "cause", "block", "tree node", "operation")
         for one in found["entries"]:
             place = one["index"]
             entries.add_row(
                 str(one["tick"]),
                 f"{one['amount']:+,}",
+                _words(one["pocket"]),
                 _words(one["cause"]),
                 "" if one["number"] is None else str(one["number"]),
                 "" if place is None else f"{place[0]}:{place[1]}",
@@ -287,6 +300,22 @@ class Shop:
         self.console.print(entries)
         if found["left_out"]:
             self.console.print(f"and {found['left_out']} more: see --limit")
+
+    def operation(self, digits: str) -> None:
+        """What became of an operation."""
+        found = self.client.get(f"/v1/operations/{quote(digits, safe='')}")
+        if self._showed(found):
+            return
+        ordered = "" if found["tick"] is None else f" at tick {found['tick']:,}"
+        why = "" if found["reason"] is None else f": {Reason[found['reason']].value}"
+        self._rows(
+            {
+                "operation": found["hash"],
+                "kind": found["kind"],
+                "sender": found["sender"],
+                "fate": f"{found['fate'].lower()}{ordered}{why}",
+            }
+        )
 
     def transfer(self, recipient: str, amount: int, fee: int) -> None:
         """Send money inside the rollup."""
@@ -310,7 +339,7 @@ class Shop:
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for one in columns:
-        table.add_column(one, no_wrap=True)
+        table.add_column(one, no_wrap=True, justify="right" if one in NUMBERS else "left")
     return table
 
 

@@ -111,7 +111,9 @@ def fund(folder: Path | None, source: str, console: Console, *, wait: bool, as_j
     grant = ask(url, identity, network)
     shop = Shop(Client(url), console, as_json)
     if not as_json:
-        console.print(f"the faucet gives {grant.amount:,} to {identity.account.hex()}")
+        console.print(
+            f"the faucet gives {grant.amount:,} to {identity.account.hex()}", soft_wrap=True
+        )
     if wait:
         tell_outcome(shop, grant.order, grant.state)
     elif as_json:

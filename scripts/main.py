@@ -434,6 +434,16 @@ def earnings(
 
 
 @application.command()
+def operation(
+    digits: Annotated[str, typer.Argument(help="Its hash, or the first eight digits or more.")],
+    node: Node = "",
+    as_json: AsJson = False,
+) -> None:
+    """Show what became of an operation: pending, accepted or refused, at which tick and why."""
+    _shop(node, as_json).operation(digits)
+
+
+@application.command()
 def transfer(
     recipient: Annotated[str, typer.Argument(help="Account inside the rollup, in digits.")],
     amount: Annotated[int, typer.Argument(help="In micro-units.")],

@@ -1,8 +1,8 @@
 """The folder of a node that joins: found again by every later start, never overwritten.
 
 It holds the genesis, ``keys.toml``, ``node.toml`` and the bundle last used. What a person changes
-in ``node.toml`` stays, but for the addresses to ask first and that of the faucet, which are those
-of the bundle.
+in ``node.toml`` stays, but for the addresses to ask first, which are those of the bundle, and that
+of the faucet where the bundle has one.
 """
 
 from __future__ import annotations
@@ -113,7 +113,8 @@ def prepare(bundle: Bundle, folder: Path, wishes: Wishes) -> bool:
         if is_known
         else NodeConfiguration(wishes.name, GENESIS, api=ApiConfiguration())
     )
-    found = replace(configuration, bootstrap=bundle.bootstrap, faucet_url=bundle.faucet)
+    faucet_url = bundle.faucet or configuration.faucet_url
+    found = replace(configuration, bootstrap=bundle.bootstrap, faucet_url=faucet_url)
     configuration = _with_role(found, wishes.role)
     if wishes.listen_host is not None:
         configuration = replace(configuration, listen_host=wishes.listen_host)

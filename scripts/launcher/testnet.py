@@ -209,7 +209,7 @@ async def _start(run: _Run) -> None:
     for member in others:
         await _launch(run, member, bootstrap)
     if run.plan.faucet_url:
-        sentence = f"test money: join {run.order.run / 'join.toml'} --fund"
+        sentence = f"test money for whoever joins: --fund, at {run.plan.faucet_url}"
         run.say(run.narrator.line(_now_ms(), sentence))
 
 

@@ -32,11 +32,13 @@ from scripts.service.values import (
     AccountLedger,
     Accounts,
     AccountState,
+    Fate,
     Fault,
     Granted,
     Jobs,
     LogBlocks,
     NetworkState,
+    OperationFate,
     Peer,
     Peers,
     PendingOperation,
@@ -54,6 +56,10 @@ from scripts.service.values import (
 
 OWN: Final = "own"
 """Stands for the node's own account in a path."""
+
+
+HASH_DIGITS_MIN: Final = 8
+"""With so many digits an operation can be named."""
 
 
 class NodeView(View, Protocol):
@@ -323,6 +329,25 @@ def pending(source: Source, asked: Asked) -> PendingOperations:
         for one in waiting[: asked.limit]
     )
     return PendingOperations(shown, len(waiting) - len(shown))
+
+
+def operation(source: Source, asked: Asked) -> OperationFate:
+    """What became of an operation, by its hash or how that begins."""
+    wanted = asked.path["hash"]
+    known = {one.hash: one for one in source.story.fates()}
+    for signed in source.node.replica.pending():
+        one = signed.operation
+        name = operation_hash(one)
+        kind = type(one.payload).__name__
+        known.setdefault(name, OperationFate(name, kind, one.sender, Fate.PENDING, None, None))
+    found = [one for name, one in known.items() if name.hex().startswith(wanted)]
+    if len(wanted) < HASH_DIGITS_MIN or len(found) != 1:
+        hint = (
+            f"give at least {HASH_DIGITS_MIN} digits, and more where several begin so; one that "
+            "was never ordered, or long ago, is not known"
+        )
+        raise refuse(404, Refusal.UNKNOWN_OPERATION, hint)
+    return found[0]
 
 
 def submit(source: Source, asked: Asked) -> Queued:

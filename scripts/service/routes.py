@@ -21,6 +21,7 @@ from scripts.service.values import (
     Jobs,
     LogBlocks,
     NetworkState,
+    OperationFate,
     Peers,
     PendingOperations,
     Queued,
@@ -141,6 +142,14 @@ JSON_ROUTES: Final = (
     JsonRoute("validators", "/v1/validators", answers.validators, Validators),
     JsonRoute(
         "pending", "/v1/operations/pending", answers.pending, PendingOperations, is_list=True
+    ),
+    JsonRoute(
+        "operation",
+        "/v1/operations/{hash}",
+        answers.operation,
+        OperationFate,
+        parameters=(Parameter("hash", "its digits, or the first eight or more"),),
+        refusals=(404,),
     ),
     JsonRoute(
         "submit",

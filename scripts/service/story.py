@@ -14,7 +14,7 @@ Properties. Nothing here is protocol state: a restart builds it again from the l
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -34,6 +34,7 @@ from protocol.events import (
     JobSettled,
     JobVoided,
     OperationAccepted,
+    OperationRefused,
     ProofRecorded,
     ProverSlashed,
     RightMissed,
@@ -46,15 +47,26 @@ from protocol.happenings import BlockFinal
 from protocol.ledger import Cause, Moved, Pocket, PocketKind
 from protocol.messages import operation_hash
 from protocol.ports import Clock
-from protocol.types import Account, Amount, Count, JobId, Milliseconds, Tick, TreeIndex
+from protocol.types import (
+    Account,
+    Amount,
+    Count,
+    JobId,
+    Milliseconds,
+    OperationHash,
+    Tick,
+    TreeIndex,
+)
 from scripts.behind import Behind
 from scripts.money import EARNINGS
 from scripts.service.values import (
     CauseTotal,
+    Fate,
     JobSummary,
     LedgerEntry,
     LogBlockSummary,
     OperationBehind,
+    OperationFate,
     Outcome,
     OwnProof,
     Payment,
@@ -76,7 +88,7 @@ ACCOUNTS_KEPT: Final = 4_096
 """Accounts whose sums are kept; those that never had a part in anything cost nothing."""
 
 OPERATIONS_KEPT: Final = 4_096
-"""Operations that are remembered by their hash."""
+"""Operations that are remembered by their hash, and so are their fates."""
 
 ACCOUNT_POCKETS: Final = frozenset(
     {
@@ -127,6 +139,7 @@ class Story:
         self._sums: dict[Account, _Sums] = {}
         self._entries: deque[_Entry] = deque(maxlen=MOVES_KEPT)
         self._behind = Behind(OPERATIONS_KEPT)
+        self._fates: dict[OperationHash, OperationFate] = {}
         self._tick = Tick(0)
         self._take: dict[type[Any], Callable[[Any], None]] = {
             JobOpened: self._job_opened,
@@ -194,6 +207,10 @@ class Story:
                 found.append(entry.value)
         return tuple(found), self._sums.get(account, _Sums()).entries - len(found)
 
+    def fates(self) -> Iterable[OperationFate]:
+        """The last operations that were ordered, oldest first."""
+        return self._fates.values()
+
     # --- taking ---
 
     def observe(self, event: NodeEvent) -> None:
@@ -235,9 +252,23 @@ class Story:
     def _event(self, event: Event) -> None:
         if isinstance(event, OperationAccepted):
             self._behind.take(event)
+            self._remember(event, Fate.ACCEPTED, None)
+        elif isinstance(event, OperationRefused):
+            self._remember(event, Fate.REFUSED, event.reason)
         take = self._take.get(type(event))
         if take is not None:
             take(event)
+
+    def _remember(
+        self, event: OperationAccepted | OperationRefused, fate: Fate, reason: str | None
+    ) -> None:
+        """Its first fate counts: ordered once more, it is a duplicate that costs nothing."""
+        value = OperationFate(
+            event.operation, event.payload, event.sender, fate, self._tick, reason
+        )
+        self._fates.setdefault(event.operation, value)
+        if len(self._fates) > OPERATIONS_KEPT:
+            del self._fates[next(iter(self._fates))]
 
     def _forget(self) -> None:
         closed = [job for job, one in self._jobs.items() if one.summary.outcome is not Outcome.OPEN]

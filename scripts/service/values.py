@@ -388,6 +388,31 @@ class Validators:
     validators: tuple[ValidatorState, ...]
 
 
+class Fate(Enum):
+    """What became of an operation."""
+
+    PENDING = "it waits here to be ordered"
+    ACCEPTED = "it is ordered and took effect"
+    REFUSED = "it is ordered and changed nothing but its sender's fee"
+
+
+@dataclass(frozen=True, slots=True)
+class OperationFate:
+    """An operation and what became of it.
+
+    :ivar kind: class of its payload.
+    :ivar tick: of the final log block that ordered it; None while it is pending.
+    :ivar reason: why the log refused it: a name of ``protocol.errors.Reason``.
+    """
+
+    hash: OperationHash
+    kind: str
+    sender: Account
+    fate: Fate
+    tick: Tick | None
+    reason: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class PendingOperation:
     """An operation that waits here to be ordered."""
@@ -522,11 +547,12 @@ class Refusal(Enum):
     WRONG_PARAMETER = "a parameter is not what it must be"
     UNKNOWN_ACCOUNT = "no such account is known here"
     UNKNOWN_JOB = "no such job is remembered here"
+    UNKNOWN_OPERATION = "no such operation is remembered here"
     NO_ROLLUP_STATE = "this node does not know the rollup's state yet"
     NO_ROLLUP_ACCOUNT = "this node's account does not exist in the rollup"
     QUEUE_FULL = "too much waits to be submitted already"
     NO_FAUCET = "this node gives no money away: its faucet is off, or this is no test network"
-    TOO_SOON = "the faucet has given a short time ago"
+    TOO_SOON = "it is too soon after another gift of the faucet"
     TOO_MUCH = "the faucet has given as much as it may there"
     FAUCET_EMPTY = "the faucet has nothing left to give"
     FAUCET_BROKEN = "the faucet cannot write down what it gives"

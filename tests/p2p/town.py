@@ -24,6 +24,7 @@ from p2p.memory import LinkModel, MemoryNetwork
 from p2p.node import Node, NodeParts, Worked
 from p2p.observing import NodeEvent
 from p2p.store import Reached, Store, pass_by
+from protocol.agents import Agent
 from protocol.events import Event
 from protocol.happenings import BlockFinal
 from protocol.params import network_id
@@ -66,6 +67,7 @@ class Resident:
         self.told: list[NodeEvent] = []
         self.conduct = Conduct()
         self.trusted: Trusted | None = None
+        self.guests: tuple[Agent, ...] = ()
         self.history_epochs = HISTORY_EPOCHS
         self.log: EventLog
         self._scope = trio.CancelScope()
@@ -111,6 +113,7 @@ class Resident:
         ):
             cheats = Cheats(self.member.configuration.cheats, self.log.cheat)
             async with self._workshop() as workshop:
+                agents = make_agents(self.member.configuration, identity, genesis, backend)
                 parts = NodeParts(
                     replica=make_replica(genesis, state, identity, store),
                     network=host,
@@ -119,7 +122,7 @@ class Resident:
                     backend=backend,
                     genesis_state=state,
                     clock=VirtualClock(),
-                    agents=make_agents(self.member.configuration, identity, genesis, backend),
+                    agents=(*agents, *self.guests),
                     workshop=workshop,
                     offload=inline,
                     observer=self._observe,

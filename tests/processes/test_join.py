@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -83,18 +83,23 @@ def finals(folder: Path) -> dict[int, str]:
 
 
 def wait_for_final(folder: Path, height: int, process: subprocess.Popen[str]) -> None:
-    """Wait until a node has so many final blocks; a pipe that nobody writes to paces the looks."""
+    """Wait until a node has so many final blocks."""
+    wait_until(lambda: max(finals(folder), default=0) >= height, process)
+
+
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """Wait for something that a process does; a pipe that nobody writes to paces the looks."""
     quiet, hand = os.pipe()
     try:
         for _ in range(10 * PATIENCE_S):
-            if max(finals(folder), default=0) >= height:
+            if condition():
                 return
             assert process.poll() is None, process.communicate()
             select.select([quiet], [], [], 0.1)
     finally:
         os.close(quiet)
         os.close(hand)
-    raise AssertionError(f"no final block {height}")
+    raise AssertionError("it never came to that")
 
 
 @contextmanager

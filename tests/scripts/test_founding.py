@@ -13,8 +13,8 @@ from protocol import vrf
 from protocol.params import format_genesis, parse_genesis
 from protocol.testing.cast import actor
 from scripts.bundle import bundle_of_folder, read_bundle
-from scripts.configuration import ConfigurationError, load_configuration
-from scripts.founding import Charter, address_of, create_network, told
+from scripts.configuration import ApiConfiguration, ConfigurationError, load_configuration
+from scripts.founding import Charter, address_of, api_at, create_network, told
 from scripts.keys import load_identity
 from scripts.launcher.plan import Wish
 from scripts.node import traffic_keys
@@ -65,6 +65,52 @@ def test_keys_follow_from_nothing_that_is_written_elsewhere(tmp_path: Path) -> N
     secrets = [path.read_text() for path in (tmp_path / "one").glob("nodes/*/keys.toml")]
     for key in traffic_keys(sender.traffic.seed, 16):
         assert all(key.hex() not in text for text in secrets)
+
+
+def test_a_faucet_has_a_node_of_its_own_that_all_others_name(tmp_path: Path) -> None:
+    wish = replace(CHARTER.wish, faucet=77)
+    genesis = create_network(replace(CHARTER, wish=wish, host="192.0.2.1"), tmp_path)
+    (account,) = [one for one in genesis.accounts if one.name == "faucet"]
+    assert (account.balance, account.log_stake, account.prover_stake) == (77, 0, 0)
+    assert sum(one.balance == 77 for one in genesis.accounts) == 1
+    assert any("faucet: balance 77" in line for line in told(genesis, tmp_path))
+    url = "http://192.0.2.1:4080/"
+    assert read_bundle(tmp_path / "join.toml").faucet == url
+    found = {
+        path.parent.name: load_configuration(path) for path in tmp_path.glob("nodes/*/node.toml")
+    }
+    assert {one.faucet_url for one in found.values()} == {url}
+    assert [name for name, one in found.items() if one.faucet is not None] == ["faucet"]
+    assert found["faucet"].api == ApiConfiguration("0.0.0.0", 4_080)
+    assert {one.api for name, one in found.items() if name != "faucet"} == {ApiConfiguration()}
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port", "names"),
+    [
+        ("http://127.0.0.1:5/", "127.0.0.1", 5, ()),
+        ("http://[::1]:5", "::1", 5, ()),
+        ("http://192.0.2.1", "0.0.0.0", 80, ()),
+        ("http://[2001:db8::1]:5/", "::", 5, ()),
+        ("http://faucet.example:5/", "0.0.0.0", 5, ("faucet.example",)),
+        ("https://faucet.example/", "127.0.0.1", 4_080, ("faucet.example",)),
+    ],
+)
+def test_a_faucet_listens_where_strangers_find_it(
+    url: str, host: str, port: int, names: tuple[str, ...]
+) -> None:
+    assert api_at(url) == ApiConfiguration(host, port, names)
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://a/", "http:///", "http://:5/", "http://a:99999/", "http://["]
+)
+def test_an_address_that_no_stranger_finds_is_refused(tmp_path: Path, url: str) -> None:
+    charter = replace(CHARTER, wish=replace(CHARTER.wish, faucet=1), faucet_url=url)
+    with pytest.raises(ConfigurationError, match="faucet") as caught:
+        create_network(charter, tmp_path)
+    assert "http://192.0.2.1:4080/" in caught.value.hint
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:

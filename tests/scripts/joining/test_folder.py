@@ -44,6 +44,9 @@ def test_a_second_start_finds_keys_and_what_a_person_changed(tmp_path: Path) -> 
     found = load_configuration(folder / "node.toml")
     assert (found.listen_port, found.bootstrap) == (4_444, fresh.bootstrap)
     assert read_bundle(folder / "join.toml") == fresh
+    assert found.faucet_url == WHOLE.faucet != ""
+    prepare(replace(WHOLE, faucet=""), folder, wishes())
+    assert load_configuration(folder / "node.toml").faucet_url == WHOLE.faucet
 
 
 def test_keys_are_new_private_and_locked_if_wished(

@@ -40,7 +40,8 @@ def assert_told(reply: Reply, path: str, method: str = "get") -> None:
 
 def test_every_path_of_the_document_is_answered_as_it_says(source: Source) -> None:
     job = source.story.jobs()[-1].job.hex()
-    places = {"job": job, "account": source.node.account.hex()}
+    operation = next(iter(source.story.fates())).hash.hex()
+    places = {"job": job, "account": source.node.account.hex(), "hash": operation}
 
     async def talk(client: Client) -> None:
         asked = set()
@@ -84,6 +85,20 @@ def test_a_job_is_found_by_number_and_an_account_by_name(source: Source) -> None
     serve(source, talk)
 
 
+def test_an_operation_is_found_by_how_its_hash_begins(source: Source) -> None:
+    fates = [one.hash.hex() for one in source.story.fates()]
+    name = next(one for one in fates if sum(other[:8] == one[:8] for other in fates) == 1)
+
+    async def talk(client: Client) -> None:
+        whole = (await client.ask(f"/v1/operations/{name}")).json
+        assert whole["hash"] == name
+        assert (await client.ask(f"/v1/operations/{name[:8]}")).json == whole
+        for digits in (name[:7], name + "0", name[:8].upper() + "g"):
+            assert (await client.ask(f"/v1/operations/{digits}")).status == 404
+
+    serve(source, talk)
+
+
 @pytest.mark.parametrize(
     ("path", "status", "reason"),
     [
@@ -91,6 +106,8 @@ def test_a_job_is_found_by_number_and_an_account_by_name(source: Source) -> None
         ("/v1/jobs/99/tree", 404, Refusal.UNKNOWN_JOB),
         ("/v1/accounts/nobody", 404, Refusal.UNKNOWN_ACCOUNT),
         ("/v1/accounts/nobody/ledger", 404, Refusal.UNKNOWN_ACCOUNT),
+        ("/v1/operations/" + "ab" * 32, 404, Refusal.UNKNOWN_OPERATION),
+        ("/v1/operations/abc", 404, Refusal.UNKNOWN_OPERATION),
         ("/v1/operations", 405, Refusal.METHOD_NOT_ALLOWED),
         ("/v1/jobs?limit=0", 400, Refusal.WRONG_PARAMETER),
         ("/v1/jobs?limit=501", 400, Refusal.WRONG_PARAMETER),

@@ -73,6 +73,16 @@ def test_earnings_name_causes_and_operations(town: Town) -> None:
     assert len(entries.strip().splitlines()) <= 5
 
 
+def test_an_operation_is_shown_with_its_fate(town: Town) -> None:
+    fates = list(serving.source_of(town).story.fates())
+    accepted = next(one for one in fates if one.reason is None)
+    shown = ask(town, lambda shop: shop.operation(accepted.hash.hex()))
+    assert f"accepted at tick {accepted.tick}" in shown
+    assert accepted.sender.hex() in shown
+    with pytest.raises(NotAnswered, match="no such operation"):
+        ask(town, lambda shop: shop.operation("ab" * 32))
+
+
 def test_answers_for_tools_are_whole(town: Town) -> None:
     shown = _ask(town, lambda shop: shop.earnings(2), serving.SECRET, as_json=True)
     answer = json.loads(shown)

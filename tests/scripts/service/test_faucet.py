@@ -327,7 +327,7 @@ def test_a_program_asks_and_is_told_when_to_come_back(site: Site) -> None:
     grant, refusal = asked(site, times=2)
     assert isinstance(grant, Grant)
     assert grant.order.body == {"receiver": ASKER.account.hex(), "amount": 1_000}
-    assert refusal == "the faucet has given a short time ago 2"
+    assert refusal == "it is too soon after another gift of the faucet 2"
 
 
 def test_a_faucet_of_another_network_gets_no_signature(site: Site) -> None:

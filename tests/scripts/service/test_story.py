@@ -15,7 +15,7 @@ from scripts.node import EVENTS
 from scripts.records import read_lines
 from scripts.service import story as model
 from scripts.service.story import Story
-from scripts.service.values import Outcome, Standing
+from scripts.service.values import Fate, Outcome, Standing
 from tests.p2p.town import Town
 from tests.scripts.service.serving import StoppedClock, source_of
 
@@ -25,6 +25,29 @@ WITNESS = "validator-1"
 @pytest.fixture(scope="module")
 def story(town: Town) -> Story:
     return source_of(town).story
+
+
+def test_the_fate_of_every_operation_is_the_first_that_the_log_tells(
+    town: Town, story: Story
+) -> None:
+    first: dict[str, tuple[int, str, str, str | None]] = {}
+    for one in read_lines(town[WITNESS].folder / EVENTS):
+        if one["kind"] in ("OperationAccepted", "OperationRefused"):
+            is_refused = one["kind"] == "OperationRefused"
+            told = one["tick"], one["sender"], one["payload"], one["reason"] if is_refused else None
+            first.setdefault(one["operation"], told)
+    assert len(first) > 20
+    assert {
+        one.hash.hex(): (one.tick, one.sender.hex(), one.kind, one.reason) for one in story.fates()
+    } == first
+    for one in story.fates():
+        assert one.fate is (Fate.ACCEPTED if one.reason is None else Fate.REFUSED)
+
+
+def test_fates_are_forgotten_the_oldest_first(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = [one.hash for one in source_of(town).story.fates()]
+    monkeypatch.setattr(model, "OPERATIONS_KEPT", 7)
+    assert [one.hash for one in source_of(town).story.fates()] == whole[-7:]
 
 
 def test_every_tree_node_is_told_as_the_log_tells_it(town: Town, story: Story) -> None:
