@@ -121,7 +121,12 @@ def simulate(
     leaves: Annotated[int, typer.Option(help="Leaves of each proof tree: 1, 2, 4, 8, ...")] = 4,
     blocks: Annotated[int, typer.Option(help="Rollup blocks that all nodes have to settle.")] = 3,
     slot_ms: Annotated[int, typer.Option(help="Length of a slot.")] = 1_000,
-    seed: Annotated[int, typer.Option(help="What everything follows from.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="What everything follows from.")] = 0,
+    seeds: Annotated[str, typer.Option(help="A..B: all these seeds instead.")] = "",
+    jobs: Annotated[int, typer.Option(min=0, help="Processes; 0: one for each core.")] = 0,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Go on after a seed with a violation.")
+    ] = False,
     faults: Annotated[
         str, typer.Option(help="A file of what goes wrong, or: drawn, from the seed.")
     ] = "",
@@ -141,7 +146,7 @@ def simulate(
 
     size = Size(
         nodes=nodes,
-        validators=validators or max(1, min(16, nodes // 2)),
+        validators=validators or command.half_of(nodes),
         leaves=leaves,
         slot_ms=slot_ms,
         sets=tuple(settings or ()),
@@ -150,7 +155,7 @@ def simulate(
     )
     command.check_size(size)
     order = Order(seed, size, blocks, safety_ms=round(60_000 * minutes))
-    wishes = command.Wishes(order, faults)
+    wishes = command.Wishes(order, faults, seeds, jobs, keep_going)
     raise typer.Exit(command.run(wishes, Console(highlight=False, soft_wrap=True)))
 
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
 
+from prover.pool import usable_cores
 from scripts.configuration import ConfigurationError
 from scripts.simulation.checkers.checker import Violation
 from scripts.simulation.faults import FaultPlan, read_plan
+from scripts.simulation.many import Timed, simulate_many, timed
 from scripts.simulation.network import Size, planned
-from scripts.simulation.run import Order, Outcome, simulate
+from scripts.simulation.run import Order, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +38,14 @@ class Wishes:
     keep_going: bool = False
 
 
-DRAWN = "drawn"
+DRAWN: Final = "drawn"
 """Given as a file of faults: they are drawn from the seed."""
+
+VALIDATORS_MAX: Final = 16
+"""Half of the nodes order the log, but not more than so many."""
+
+TOLD_SEEDS: Final = 50
+"""Where there is no terminal, a line is told for so many seeds."""
 
 
 def check_size(size: Size) -> None:
@@ -51,6 +63,8 @@ def run(wishes: Wishes, console: Console) -> int:
     :raises Complaint: for what no network can be made of.
     """
     order = replace(wishes.order, faults=_faults(wishes))
+    if wishes.seeds:
+        return _run_many(wishes, order, console)
     return _run_one(order, console)
 
 
@@ -66,13 +80,124 @@ def _faults(wishes: Wishes) -> FaultPlan | None:
 
 def _run_one(order: Order, console: Console) -> int:
     console.print(f"seed {order.seed}")
-    began_s = time.process_time()
-    outcome = simulate(order)
-    cpu_s = time.process_time() - began_s
-    for line in told(order, outcome, cpu_s):
+    one = timed(order)
+    outcome = one.outcome
+    for line in told(order, outcome, one.cpu_s):
         console.print(line, markup=False)
     console.print(f"seed {order.seed}")
     return 1 if outcome.violations else 0
+
+
+def seeds_of(text: str) -> range:
+    """The seeds from A to B of ``A..B``, both included.
+
+    :raises ConfigurationError: for anything else.
+    """
+    first, dots, last = text.partition("..")
+    if not (dots and first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
+        raise ConfigurationError(
+            f"--seeds {text}: these are no seeds", "give the first and the last, as in 1..1000"
+        )
+    return range(int(first), int(last) + 1)
+
+
+def _run_many(wishes: Wishes, order: Order, console: Console) -> int:
+    seeds = seeds_of(wishes.seeds)
+    jobs = min(len(seeds), wishes.jobs or usable_cores())
+    tally = Tally()
+    console.print(f"seeds {seeds[0]} to {seeds[-1]}, in {jobs} processes")
+    began_s = time.monotonic()
+    with console.status("the first seeds") as status, suppress(KeyboardInterrupt):
+        for one in simulate_many(order, seeds, jobs):
+            tally.add(one)
+            for violation in one.outcome.violations:
+                console.print(f"VIOLATION   {sentence_of(violation)}", markup=False)
+            if one.outcome.violations:
+                console.print(f"repeat it   {repeated_by(wishes, one.outcome.seed)}", markup=False)
+                if not wishes.keep_going:
+                    break
+            status.update(tally.line(len(seeds), time.monotonic() - began_s))
+            if tally.seeds % TOLD_SEEDS == 0 and not console.is_terminal:
+                console.print(tally.line(len(seeds), time.monotonic() - began_s))
+    for line in tally.lines(time.monotonic() - began_s):
+        console.print(line, markup=False)
+    console.print(f"seeds {seeds[0]} to {seeds[-1]}")
+    return 1 if tally.failed or tally.seeds < len(seeds) else 0
+
+
+def repeated_by(wishes: Wishes, seed: int) -> str:
+    """The command that repeats one seed of many."""
+    order, usual = wishes.order, Order(seed)
+    size, usual_size = order.size, usual.size
+    given = {
+        "--nodes": (size.nodes, usual_size.nodes),
+        "--validators": (size.validators, half_of(size.nodes)),
+        "--leaves": (size.leaves, usual_size.leaves),
+        "--blocks": (order.blocks, usual.blocks),
+        "--slot-ms": (size.slot_ms, usual_size.slot_ms),
+        "--faults": (wishes.faults, ""),
+        "--minutes": (order.safety_ms / 60_000, usual.safety_ms / 60_000),
+        "--sequencing": (size.sequencing, usual_size.sequencing),
+        "--proving": (size.proving, usual_size.proving),
+    }
+    words = [f"{name} {value}" for name, (value, default) in given.items() if value != default]
+    words += [f"--set {one}" for one in size.sets]
+    return " ".join(["./scripts/provnet simulate --seed", str(seed), *words])
+
+
+def half_of(nodes: int) -> int:
+    """How many nodes order the log, where nobody says otherwise."""
+    return max(1, min(VALIDATORS_MAX, nodes // 2))
+
+
+class Tally:
+    """What became of many runs together."""
+
+    def __init__(self) -> None:
+        self.seeds = 0
+        self.failed: list[int] = []
+        self._virtual_ms = 0
+        self._cpu_s = 0.0
+        self._settled = 0
+        self._faults: Counter[str] = Counter()
+        self._refusals: Counter[str] = Counter()
+        self._digests: dict[int, str] = {}
+
+    def add(self, one: Timed) -> None:
+        """Count one run."""
+        outcome = one.outcome
+        self.seeds += 1
+        self._virtual_ms += outcome.virtual_ms
+        self._cpu_s += one.cpu_s
+        self._settled += outcome.settled
+        self._faults.update(dict(outcome.faults))
+        self._refusals.update(dict(outcome.refusals))
+        self._digests[outcome.seed] = outcome.digest
+        if outcome.violations:
+            self.failed.append(outcome.seed)
+
+    def line(self, wanted: int, wall_s: float) -> str:
+        """How far it is."""
+        return (
+            f"{self.seeds} of {wanted} seeds in {wall_s:.0f} s: violations in {len(self.failed)}, "
+            f"{self._virtual_ms / 3_600_000:.1f} hours of virtual time"
+        )
+
+    def lines(self, wall_s: float) -> Iterator[str]:
+        """All of it, once it is over; all but the times follow from the seeds."""
+        virtual_s = self._virtual_ms / 1000
+        yield f"runs        {self.seeds}, {self._settled} blocks proven"
+        yield f"time        {virtual_s / 3600:.1f} h of virtual time in {wall_s:.0f} s"
+        if self.seeds and self._cpu_s:
+            speed = virtual_s / self._cpu_s
+            each_s = self._cpu_s / self.seeds
+            yield f"one core    {each_s:.2f} s for each seed, {speed:.1f} times real time"
+        yield f"faults      {counted(tuple(sorted(self._faults.items()))) or 'none'}"
+        yield f"refusals    {counted(tuple(sorted(self._refusals.items()))) or 'none'}"
+        failed = ", ".join(map(str, sorted(self.failed)))
+        yield f"violations  {f'in {len(self.failed)} seeds: {failed}' if failed else 'none'}"
+        digests = "".join(digest for _, digest in sorted(self._digests.items()))
+        yield f"digest      {blake2b(digests.encode(), digest_size=32).hexdigest()}"
 
 
 def told(order: Order, outcome: Outcome, cpu_s: float) -> Iterator[str]:
