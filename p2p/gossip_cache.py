@@ -27,8 +27,8 @@ class SeenMessages:
 
     def has(self, key: bytes) -> bool:
         """Whether ``key`` is remembered."""
-        self._sweep()
-        return key in self._expiry
+        expiry = self._expiry.get(key)
+        return expiry is not None and expiry > trio.current_time()
 
     def length(self) -> int:
         """Ids remembered."""

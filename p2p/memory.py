@@ -35,7 +35,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import Final
+from typing import Final, TypeAlias
 
 import trio
 
@@ -91,6 +91,12 @@ class _Message:
         return blake2b(head + b"%d|" % self.number + self.payload, digest_size=32).digest()
 
 
+_Arrival: TypeAlias = "tuple[float, Account, Account, bytes, int, _Message, MemoryNode]"
+"""Trio's time, the receiver, the forwarder, the message's key, a number of its own, the message,
+and the node at which it arrives if that still runs.
+"""
+
+
 class MemoryNetwork:
     """The hub: every link between nodes, and what is wrong with it.
 
@@ -110,6 +116,7 @@ class MemoryNetwork:
         grain_ms: Milliseconds = _NO_TIME,
     ) -> None:
         self._seed = seed
+        self._seed_bytes = b"%d|" % seed
         self._grain_ms = grain_ms
         self._link = link
         self._degree = degree
@@ -120,6 +127,10 @@ class MemoryNetwork:
         self._silenced: frozenset[tuple[Account, Account]] = frozenset()
         self._stalled_until: dict[Account, float] = {}
         self._uplink_free_at: dict[Account, float] = {}
+        self._bag: list[_Arrival] = []
+        self._posted = 0
+        self._is_delivering = False
+        self._waiting = trio.CancelScope()
         self._mesh: dict[Account, tuple[Account, ...]] | None = None
         self._lots: dict[tuple[Account, Account], bytes] = {}
 
@@ -180,6 +191,9 @@ class MemoryNetwork:
             raise RuntimeError("a node of this account runs already")
         self._nodes[node.account] = node
         self._mesh = None
+        if not self._is_delivering:
+            trio.lowlevel.spawn_system_task(self._deliver_all)
+            self._is_delivering = True
         self._refresh_one(node)
         for account in node.peers():
             self._nodes[account].add_peer(node.account)
@@ -196,6 +210,40 @@ class MemoryNetwork:
         """The node of the account that runs now."""
         return self._nodes.get(account)
 
+    def post(
+        self, at: float, receiver: MemoryNode, forwarder: Account, key: bytes, message: _Message
+    ) -> None:
+        """A message will arrive at trio's time ``at``, unless the receiver stops before."""
+        self._posted += 1
+        arrival = at, receiver.account, forwarder, key, self._posted, message, receiver
+        heapq.heappush(self._bag, arrival)
+        if at < self._waiting.deadline:  # noqa: PLR1730 -- setting it costs more
+            # to move the deadline of one who waits costs less than to wake it
+            self._waiting.deadline = at
+
+    async def _deliver_all(self) -> None:
+        """One task for all nodes: a task for each would have to wake for each message."""
+        try:
+            while True:
+                await self._next_arrival()
+                now = trio.current_time()
+                while self._bag and self._bag[0][0] <= now:
+                    _, account, forwarder, key, _, message, node = heapq.heappop(self._bag)
+                    stalled_until = self._stalled_until.get(account, 0.0)
+                    if self._nodes.get(account) is not node:
+                        continue
+                    if stalled_until > now:
+                        self.post(stalled_until, node, forwarder, key, message)
+                    else:
+                        node.receive(forwarder, key, message)
+        finally:
+            self._is_delivering = False
+
+    async def _next_arrival(self) -> None:
+        with trio.CancelScope() as self._waiting:
+            self._waiting.deadline = self._bag[0][0] if self._bag else float("inf")
+            await trio.sleep_forever()
+
     def next_number(self, account: Account) -> int:
         """A number that the account never used, also before a restart."""
         self._numbers[account] = self._numbers.get(account, 0) + 1
@@ -211,16 +259,15 @@ class MemoryNetwork:
         left_at = self._left_at(sender, link, size_bytes)
         if (sender, receiver) in self._silenced:
             return ()
-        name = b"%d|" % self._seed + sender + receiver + what
-        lots = _LOTS.unpack(blake2b(name, digest_size=_LOTS.size).digest())
-        is_lost, jitter, is_held, held, is_double = (lot / _LOT_END for lot in lots)
-        if is_lost < link.loss:
+        lots = blake2b(self._seed_bytes + sender + receiver + what, digest_size=_LOTS.size)
+        is_lost, jitter, is_held, held, is_double = _LOTS.unpack(lots.digest())
+        if is_lost < link.loss * _LOT_END:
             return ()
-        travel_ms = link.latency_ms + jitter * link.jitter_ms
-        if is_held < link.reordering:
-            travel_ms += held * link.held_ms
+        travel_ms = link.latency_ms + jitter * link.jitter_ms / _LOT_END
+        if is_held < link.reordering * _LOT_END:
+            travel_ms += held * link.held_ms / _LOT_END
         at = self._whole(left_at + travel_ms / 1000)
-        if is_double < link.duplication:
+        if is_double < link.duplication * _LOT_END:
             return at, self._whole(at + link.latency_ms / 1000)
         return (at,)
 
@@ -309,8 +356,8 @@ class MemoryNode:
         self._registry = Registry(observer)
         self._peers: tuple[Account, ...] = ()
         self._peers_changed = trio.Event()
-        self._inbox: list[tuple[float, Account, bytes, _Message]] = []
-        self._reading = trio.CancelScope()
+        self._coming: dict[bytes, float] = {}
+        self._later: dict[bytes, list[tuple[float, Account, bytes, _Message]]] = {}
         self._serving: dict[Account, int] = {}
 
     # the port
@@ -389,7 +436,6 @@ class MemoryNode:
         self._seen = SeenMessages()
         async with ungrouped(), trio.open_nursery() as nursery:
             self._nursery = nursery
-            nursery.start_soon(self._read_inbox)
             self._hub.start(self)
             try:
                 yield
@@ -430,9 +476,19 @@ class MemoryNode:
         return message.network_id == self._network_id and message.topic in self._registry.judges
 
     def deliver(self, at: float, forwarder: Account, key: bytes, message: _Message) -> None:
-        """A message will arrive at trio's time ``at``."""
-        heapq.heappush(self._inbox, (at, forwarder, key, message))
-        self._reading.deadline = min(self._reading.deadline, at)
+        """A message will arrive at trio's time ``at``.
+
+        A copy that comes after another one changes nothing, unless that one is lost with its link.
+        """
+        if self._coming.get(key, float("inf")) <= at:
+            self._later.setdefault(key, []).append((at, forwarder, key, message))
+            return
+        self._coming[key] = at
+        self._hub.post(at, self, forwarder, key, message)
+
+    def knows(self, key: bytes) -> bool:
+        """Whether the message was judged here."""
+        return self._seen.has(key)
 
     def answers(self, name: str, network_id: NetworkId) -> bool:
         """Whether requests of this name are served here."""
@@ -452,35 +508,34 @@ class MemoryNode:
             receiver = self._hub.running(account)
             if receiver is None or not receiver.listens_to(message):
                 continue
+            if receiver.knows(key):
+                receiver.count_copies(1)
+                continue
             for at in self._hub.arrivals(self._account, account, key, size_bytes):
                 receiver.deliver(at, self._account, key, message)
 
-    async def _read_inbox(self) -> None:
-        while True:
-            await self._next_arrival()
-            await self._hub.stalled(self._account)
-            while self._inbox and self._inbox[0][0] <= trio.current_time():
-                _, forwarder, key, message = heapq.heappop(self._inbox)
-                self._receive(forwarder, key, message)
-
-    async def _next_arrival(self) -> None:
-        # to move the deadline of one who waits costs less than to wake it
-        with trio.CancelScope() as self._reading:
-            self._reading.deadline = self._inbox[0][0] if self._inbox else float("inf")
-            await trio.sleep_forever()
-
-    def _receive(self, forwarder: Account, key: bytes, message: _Message) -> None:
+    def receive(self, forwarder: Account, key: bytes, message: _Message) -> None:
+        """A message arrives."""
+        self._coming.pop(key, None)
+        later = self._later.pop(key, [])
         # what was under way when a link was lost is lost with it
         if forwarder not in self._peers or message.author == self._account:
+            for arrival in later:
+                self.deliver(*arrival)
             return
+        self.count_copies(len(later))
         if not self._seen.add(key):
-            self._registry.statistics.gossip_duplicates += 1
+            self.count_copies(1)
             return
         verdict = self._registry.judge(message.topic, forwarder, message.payload)
         if verdict is Verdict.REJECT:
             self.penalise(forwarder, f"rejected {message.topic.value}")
         if verdict is Verdict.ACCEPT:
             self._forward(message, key, forwarder)
+
+    def count_copies(self, count: int) -> None:
+        """So many copies of what was judged arrived, or would have."""
+        self._registry.statistics.gossip_duplicates += count
 
     async def _enforce_ban(self) -> None:
         self._hub.refresh()

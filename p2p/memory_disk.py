@@ -14,7 +14,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from p2p.journal import Journal
 from p2p.store import Reached, Store, create_tables, pass_by
@@ -53,6 +53,10 @@ class MemoryStore(Store):
         self._reached = reached
         self._grouping = False
         self._connection = disk.connection
+
+    def _rows(self, statement: str, *values: object) -> list[Any]:
+        """As for a file, whose troubles memory does not have."""
+        return self._connection.execute(statement, values).fetchall()
 
     def close(self) -> None:
         """End this life."""
