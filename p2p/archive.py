@@ -15,9 +15,9 @@ operation, builds on it or proves it, the bytes must be here and be what the ope
   forgery: it is evidence, and whoever reports it has to serve it.
 - In memory stays what blocks can still be built on or proven with: states of the last settled job
   and of open ones, blocks and proofs of open ones.
-- In the store stay all blocks, because whoever begins with the genesis executes them, and the
-  proofs of roots, which light clients ask for. Other proofs are forgotten :attr:`life_ticks` after
-  their job was closed.
+- In the store stay the proofs of roots, which light clients ask for. Other proofs are forgotten
+  :attr:`life_ticks` after their job was closed. Blocks are forgotten :attr:`history_ticks` after,
+  as the log that names them is: until then whoever begins with the genesis executes them.
 
 **Properties.** Nothing a peer sends makes a check raise; every check ends with a reason or with
 None. Memory does not grow with the number of jobs.
@@ -25,7 +25,6 @@ None. Memory does not grow with the number of jobs.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Final, Protocol, TypeVar
 
@@ -96,6 +95,7 @@ class Archive:
     """Bodies, executed blocks and valid proofs of one node.
 
     :param life_ticks: heights for which proofs of closed jobs are kept.
+    :param history_ticks: heights for which blocks of closed jobs are kept.
     :param on_block: told of a job whose block is executed.
     :param offload: runs checks, usually in threads.
     """
@@ -109,6 +109,7 @@ class Archive:
         backend: ProverBackend,
         genesis_state: RollupState,
         life_ticks: Tick,
+        history_ticks: Tick,
         on_block: Callable[[JobId], Awaitable[None]],
         offload: Offload,
     ) -> None:
@@ -126,9 +127,9 @@ class Archive:
         self._queue: dict[JobId, JobHeader] = {}
         self._settled: JobId = NO_JOB
         self._life_ticks = life_ticks
+        self._history_ticks = history_ticks
         self._names: dict[JobId, dict[BodyHash, None]] = {}
-        self._roots: dict[JobId, TreeIndex] = {}
-        self._outdated: deque[tuple[Tick, tuple[BodyHash, ...]]] = deque()
+        self._headers: dict[JobId, JobHeader] = {}
         self._wake = trio.Event()
         self._states_changed = trio.Event()
         self._offload = offload
@@ -181,7 +182,6 @@ class Archive:
             "sequels": Size(len(self._sequels)),
             "forgeries": Size(sum(map(len, self._forged.values()))),
             "jobs_to_execute": Size(len(self._queue)),
-            "jobs_outdated": Size(len(self._outdated)),
         }
 
     # --- jobs ---
@@ -190,7 +190,7 @@ class Archive:
         """A job was opened: execute its block as soon as its body is here."""
         self._proofs[job] = {}
         self._names[job] = {}
-        self._roots[job] = tree.root(header.leaf_count)
+        self._headers[job] = header
         self._queue[job] = header
         self._wake.set()
 
@@ -201,7 +201,7 @@ class Archive:
         """
         if job not in self._names:
             return
-        if index == self._roots[job]:
+        if index == tree.root(self._headers[job].leaf_count):
             self._names[job].pop(proof, None)
         else:
             self._names[job][proof] = None
@@ -228,8 +228,11 @@ class Archive:
 
     def _retire(self, job: JobId, height: Tick) -> None:
         self._forged.pop(job, None)
-        self._outdated.append((height, tuple(self._names.pop(job, ()))))
-        self._roots.pop(job, None)
+        self._store.outdate_bodies(self._names.pop(job, ()), height + self._life_ticks)
+        header = self._headers.pop(job, None)
+        needed = {other.content.body for other in self._headers.values()}
+        if header is not None and header.content.body not in needed:
+            self._store.outdate_bodies((header.content.body,), height + self._history_ticks)
 
     def end(self, job: JobId, height: Tick) -> None:
         """Nothing is to come of a closed job any more."""
@@ -237,9 +240,8 @@ class Archive:
         self._retire(job, height)
 
     def forget(self, height: Tick) -> None:
-        """Remove from the store the proofs that have outlived their job for long enough."""
-        while self._outdated and self._outdated[0][0] + self._life_ticks <= height:
-            self._store.forget_bodies(self._outdated.popleft()[1])
+        """Remove from the store what has outlived its job for long enough."""
+        self._store.forget_bodies(height)
 
     def _prune(self) -> None:
         """Keep in memory only states and blocks that something can still be built on."""

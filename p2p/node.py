@@ -196,13 +196,15 @@ class Node:
         self._parts = parts
         self._replica = parts.replica
         self._send, self._receive = trio.open_memory_channel[Happening | AgentEvent](INBOX_MAX)
+        epoch_ticks = parts.replica.machine.genesis.network.epoch_ticks
         self._archive = Archive(
             network_id=parts.replica.machine.network,
             network=parts.network,
             store=parts.store,
             backend=parts.backend,
             genesis_state=parts.genesis_state,
-            life_ticks=Tick(PROOF_LIFE_EPOCHS * parts.replica.machine.genesis.network.epoch_ticks),
+            life_ticks=Tick(PROOF_LIFE_EPOCHS * epoch_ticks),
+            history_ticks=Tick(parts.history_epochs * epoch_ticks),
             on_block=self._on_block_known,
             offload=parts.offload,
         )
@@ -449,6 +451,7 @@ class Node:
         finalise(self._parts.store, (final,))
         if header.height % self.machine.genesis.network.epoch_ticks == 0:
             self._parts.store.prune_forks()
+            self._archive.forget(header.height)
         self._catching_up.note_progress()
         self._note_final(final)
         border, state = self._replica.border, self._archive.settled_state()
@@ -481,7 +484,6 @@ class Node:
         for job in self._archive.sequels():
             if self.machine.proving.job(job) is None:
                 self._archive.end(job, final.applied.tick)
-        self._archive.forget(final.applied.tick)
         self._parts.observer(final)
 
     def _fetch_recorded(self, signed: SignedOperation) -> None:

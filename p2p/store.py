@@ -42,7 +42,7 @@ from urllib.parse import quote
 
 from protocol.types import NetworkId
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """Version of the tables; a store of another version is refused."""
 
 _PAGE_BYTES: Final = 4096
@@ -57,7 +57,9 @@ _SCHEMA: Final = (
     "CREATE INDEX block_height ON block (height)",
     "CREATE TABLE certificate (hash BLOB NOT NULL PRIMARY KEY, payload BLOB NOT NULL) STRICT",
     "CREATE TABLE final (height INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE) STRICT",
-    "CREATE TABLE body (hash BLOB NOT NULL PRIMARY KEY, payload BLOB NOT NULL) STRICT",
+    "CREATE TABLE body (hash BLOB NOT NULL PRIMARY KEY, payload BLOB NOT NULL,"
+    " outdated INTEGER) STRICT",
+    "CREATE INDEX body_outdated ON body (outdated) WHERE outdated IS NOT NULL",
     "CREATE TABLE note (name TEXT NOT NULL PRIMARY KEY, payload BLOB NOT NULL) STRICT",
     "CREATE TABLE snapshot (height INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE,"
     " payload BLOB NOT NULL) STRICT",
@@ -360,9 +362,16 @@ class Store:
     # bodies and notes
 
     def put_body(self, body_hash: bytes, payload: bytes) -> None:
-        """Keep bytes that travel by request; the first payload of a hash stays."""
+        """Keep bytes that travel by request until they are outdated once more; the first payload
+        of a hash stays.
+        """
         with self._atomic("put_body"):
-            self._rows("INSERT INTO body VALUES (?, ?) ON CONFLICT DO NOTHING", body_hash, payload)
+            self._rows(
+                "INSERT INTO body VALUES (?, ?, NULL)"
+                " ON CONFLICT DO UPDATE SET outdated = NULL WHERE outdated IS NOT NULL",
+                body_hash,
+                payload,
+            )
 
     def body(self, body_hash: bytes) -> bytes | None:
         """The bytes of a hash, or None."""
@@ -372,11 +381,21 @@ class Store:
         """Whether :meth:`body` would answer, without reading it."""
         return self._value("SELECT 1 FROM body WHERE hash = ?", body_hash) is not None
 
-    def forget_bodies(self, names: Iterable[bytes]) -> None:
-        """Forget bytes by their hashes, all or none; what is not there stays so."""
-        with self._atomic("forget_bodies"):
+    def outdate_bodies(self, names: Iterable[bytes], height: int) -> None:
+        """Say that nobody asks for bytes from a height on; what is not there stays so."""
+        with self._atomic("outdate_bodies"):
             for name in names:
-                self._rows("DELETE FROM body WHERE hash = ?", name)
+                self._rows(
+                    "UPDATE body SET outdated = ? WHERE hash = ? AND outdated IS NOT ?",
+                    height,
+                    name,
+                    height,
+                )
+
+    def forget_bodies(self, height: int) -> None:
+        """Forget the bytes that are outdated at a height."""
+        with self._atomic("forget_bodies"):
+            self._rows("DELETE FROM body WHERE outdated <= ?", height)
 
     def put_note(self, name: str, payload: bytes) -> None:
         """Keep a small named value; replaces the one before."""

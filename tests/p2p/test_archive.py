@@ -57,6 +57,7 @@ NETWORK = NetworkId(b"n" * 32)
 KEYS = (b"a" * 32, b"b" * 32)
 NOBODY = Account(b"s" * 32)
 LIFE = Tick(10)
+HISTORY = Tick(25)
 
 
 class Archived:
@@ -74,6 +75,7 @@ class Archived:
             backend=self.backend,
             genesis_state=self.genesis,
             life_ticks=LIFE,
+            history_ticks=HISTORY,
             on_block=self._know,
             offload=inline,
         )
@@ -304,4 +306,20 @@ def test_proofs_are_forgotten_after_their_time_but_not_the_roots(archived: Archi
     assert kept() == [True, True, True]
     archived.archive.forget(Tick(5 + LIFE))
     assert kept() == [False, False, True]
-    assert archived.size("jobs_outdated") == 0
+
+
+def test_a_block_is_forgotten_after_its_time_unless_another_job_is_of_the_same_bytes(
+    archived: Archived,
+) -> None:
+    block = archived.build()
+    twin = replace(archived.header(block), fee_split=BasisPoints(1))
+    first, other = archived.open(block), JobId(b"x" * 32)
+    archived.archive.open(other, twin)
+    archived.archive.close(first, Tick(5), is_settled=True)
+    archived.archive.forget(Tick(5 + HISTORY))
+    assert archived.store.has_body(block.content.body)
+    archived.archive.close(other, Tick(9), is_settled=False)
+    archived.archive.forget(Tick(9 + HISTORY - 1))
+    assert archived.store.has_body(block.content.body)
+    archived.archive.forget(Tick(9 + HISTORY))
+    assert not archived.store.has_body(block.content.body)

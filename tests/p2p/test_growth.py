@@ -53,6 +53,37 @@ def proofs_on_disk(town: Town, resident: Resident) -> tuple[set[bytes], set[byte
         )
 
 
+def test_a_node_of_short_memory_keeps_few_blocks_and_all_roots(tmp_path: Path) -> None:
+    town = Town(tmp_path, LONG)
+    forgetful, mindful = town["validator-1"], town["validator-2"]
+    forgetful.history_epochs = 1
+
+    async def story(nursery: trio.Nursery) -> None:
+        await town.until(partial(everybody_settled, town, BLOCKS))
+        height = forgetful.height
+        await town.until(lambda: forgetful.height >= height // EPOCH_TICKS * EPOCH_TICKS)
+
+    live(town, story)
+    town.assert_agreement()
+    border = forgetful.height // EPOCH_TICKS * EPOCH_TICKS
+    closed = {
+        one.job: height
+        for height, final in forgetful.finals.items()
+        for one in final.applied.events
+        if isinstance(one, JobSettled)
+    }
+    bodies = {one.job: one.header.content.body for one in forgetful.events(JobOpened)}
+    kept = {}
+    for resident in (forgetful, mindful):
+        with Store(resident.folder / "store.sqlite", network_id(town.genesis)) as store:
+            kept[resident] = {job for job in closed if store.has_body(bodies[job])}
+    old = {job for job, height in closed.items() if height + EPOCH_TICKS <= border}
+    assert old
+    assert kept[forgetful] == set(closed) - old
+    assert kept[mindful] == set(closed)
+    assert len(proofs_on_disk(town, forgetful)[0]) == BLOCKS
+
+
 def test_tables_stay_and_old_proofs_are_forgotten(tmp_path: Path) -> None:
     town = Town(tmp_path, LONG)
     lengths: dict[str, list[dict[str, int]]] = {name: [] for name in town.residents}

@@ -286,9 +286,9 @@ def test_a_file_of_another_network_is_refused(path: Path):
 
 def test_a_file_of_another_version_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch):
     with monkeypatch.context() as newer:
-        newer.setattr(module, "SCHEMA_VERSION", 3)
+        newer.setattr(module, "SCHEMA_VERSION", 4)
         Store(path, NETWORK).close()
-    assert "version 3; this program reads version 2" in refusal(path).sentence
+    assert "version 4; this program reads version 3" in refusal(path).sentence
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"not a store\n" * 1000, bytes(8192)])
@@ -601,6 +601,7 @@ class Model:
         self.certificates: dict[bytes, bytes] = {}
         self.final: list[bytes] = []
         self.bodies: dict[bytes, bytes] = {}
+        self.outdated: dict[bytes, int] = {}
         self.notes: dict[str, bytes] = {}
 
     def copy(self) -> Model:
@@ -679,6 +680,19 @@ class StoreMachine(RuleBasedStateMachine):
     def put_body(self, body_hash: bytes, payload: bytes) -> None:
         self.store.put_body(body_hash, payload)
         self.model.bodies.setdefault(body_hash, payload)
+        self.model.outdated.pop(body_hash, None)
+
+    @rule(names=st.lists(keys), height=heights)
+    def outdate_bodies(self, names: list[bytes], height: int) -> None:
+        self.store.outdate_bodies(names, height)
+        self.model.outdated |= {name: height for name in names if name in self.model.bodies}
+
+    @rule(height=heights)
+    def forget_bodies(self, height: int) -> None:
+        self.store.forget_bodies(height)
+        for name, outdated in list(self.model.outdated.items()):
+            if outdated <= height:
+                del self.model.bodies[name], self.model.outdated[name]
 
     @rule(name=kinds, payload=payloads)
     def put_note(self, name: str, payload: bytes) -> None:
