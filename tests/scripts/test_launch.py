@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -32,6 +33,22 @@ def test_the_bundle_names_every_node_that_listens(tmp_path: Path) -> None:
     (tmp_path / "join.toml").unlink()
     testnet._keep_bundle(run)
     assert list(tmp_path.iterdir()) == [], "nothing new, nothing written"
+
+
+def test_a_testnet_s_faucet_is_named_in_every_bundle() -> None:
+    wish = Wish(validators=2, provers=1, backend="modelled", faucet=9)
+    plan = testnet._with_faucet(make_plan(wish))
+    *others, faucet = plan.members
+    assert (faucet.name, faucet.balance, faucet.log_stake) == ("faucet", 9, 0)
+    api = faucet.configuration.api
+    assert api is not None
+    assert plan.faucet_url == f"http://127.0.0.1:{api.port}/"
+    assert {one.configuration.faucet_url for one in plan.members} == {plan.faucet_url}
+    assert {one.configuration.faucet for one in others} == {None}
+    assert faucet.configuration.faucet is not None
+    bare = make_plan(replace(wish, faucet=0))
+    assert testnet._with_faucet(bare) == bare
+    assert bare.faucet_url == ""
 
 
 def test_a_node_that_ends_by_itself_is_named_with_a_hint(

@@ -36,7 +36,8 @@ def address(account: Account, port: int) -> Address:
 
 
 def configured(api: ApiConfiguration | None) -> NodeConfiguration:
-    return NodeConfiguration("validator-1", "genesis.toml", api=api)
+    url = "http://192.0.2.9:4080/"
+    return NodeConfiguration("validator-1", "genesis.toml", api=api, faucet_url=url)
 
 
 def made(town: Town, folder: Path, api: ApiConfiguration | None) -> Service:
@@ -72,6 +73,7 @@ def test_a_node_serves_what_it_is_told(town: Town, tmp_path: Path) -> None:
             assert b"provnet_final_height" in (await client.ask("/metrics")).body
             bundle = parse_bundle((await client.ask("/v1/bundle")).body)
             assert bundle.genesis == town.genesis
+            assert bundle.faucet == "http://192.0.2.9:4080/"
             assert bundle.bootstrap == (str(address(own, 4_001)), str(address(peer, 4_002)))
             secret = (tmp_path / TOKEN_FILE).read_text().strip()
             headers = {"authorization": f"Bearer {secret}"}
