@@ -9,7 +9,8 @@ between all pairs of readings (P. K. Sen, "Estimates of the Regression Coefficie
 Kendall's Tau", 1968), which up to 29 % of wild readings cannot bend. A measure *grows* when that
 line rises over the half by more than :data:`ALLOWED`: a share of the median reading, or a fixed
 amount if that is more. Tables that are bounded by themselves may fill up to their bound, which is
-the node's own promise. Fewer than :data:`READINGS_MIN` readings in the half say nothing.
+the node's own promise. Fewer than :data:`READINGS_MIN` readings in the half say nothing, nor does
+a node that was started again late: it fills what others filled long ago.
 
 Disk is told apart and judged by nobody: the log, the journal and the story of a node are kept whole
 by design, so they grow with the log.
@@ -32,6 +33,9 @@ MIB: Final = 1 << 20
 
 READINGS_MIN: Final = 12
 """Fewest readings in the second half that allow a verdict: two minutes."""
+
+LIFE_PERCENT_MIN: Final = 75
+"""Least length of a node's last life that is judged, in per cent of the longest of all."""
 
 PAIRED_MAX: Final = 240
 """Most readings that are paired; of longer series an even choice."""
@@ -158,12 +162,18 @@ def last_life(records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 def judge_run(run: Path, names: Sequence[str]) -> dict[str, Any]:
     """The growth of all nodes of a run, as a table of ``summary.json``.
 
-    ``judged``: nodes with enough readings. ``span_s``: shortest time over which they were judged.
-    ``growing``: what rose by more than is allowed. ``largest``: of each measure the node in which
-    it rose most. ``disk``: sizes of each node's files at the end, in bytes.
+    ``judged``: nodes with enough readings, and a life about as long as that of the others.
+    ``span_s``: shortest time over which they were judged. ``growing``: what rose by more than is
+    allowed. ``largest``: of each measure the node in which it rose most. ``disk``: sizes of each
+    node's files at the end, in bytes.
     """
     lives = {name: last_life(_records(run, name)) for name in names}
-    found = {name: judge_readings(name, readings) for name, readings in lives.items()}
+    longest = max(map(len, lives.values()), default=0)
+    found = {
+        name: judge_readings(name, readings)
+        for name, readings in lives.items()
+        if 100 * len(readings) >= LIFE_PERCENT_MIN * longest
+    }
     judged = [name for name, growths in found.items() if growths]
     measures: dict[str, Growth] = {}
     for growths in found.values():

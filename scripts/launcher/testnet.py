@@ -265,7 +265,7 @@ async def _watch(run: _Run, nursery: trio.Nursery) -> None:
             _require_alive(run, name)
         _keep_time(run, nursery)
         idle_s = trio.current_time() - run.moved_at
-        if idle_s > STALL_S and not told_stall:
+        if idle_s > STALL_S and not told_stall and run.ending_since is None:
             told_stall = True
             _tell_stall(run)
         if idle_s > PATIENCE_S:

@@ -131,7 +131,8 @@ def test_a_run_is_judged_node_by_node_and_told(tmp_path: Path) -> None:
     write(tmp_path, "good", readings("tasks", lambda at: 10))
     write(tmp_path, "leaky", readings("sockets", lambda at: at))
     write(tmp_path, "short", readings("tasks", lambda at: 10, 3))
-    found = judge_run(tmp_path, ["good", "leaky", "short", "never"])
+    write(tmp_path, "reborn", readings("worker_bytes", lambda at: at * MIB, READINGS * 3 // 4 - 1))
+    found = judge_run(tmp_path, ["good", "leaky", "short", "reborn", "never"])
     assert found["judged"] == ["good", "leaky"]
     assert found["span_s"] == 590
     assert [(one["node"], one["measure"]) for one in found["growing"]] == [("leaky", "sockets")]
