@@ -275,6 +275,23 @@ class BackupDuty:
 SequencingDuty: TypeAlias = CommitDuty | RevealDuty | BackupDuty
 
 
+class Promise(Enum):
+    """What a proving rule that assigns tree nodes is taken to promise, unless it says otherwise."""
+
+    SHARES = "Work shares follow stake."
+    SPLITTING = "Nobody gets more work by splitting one identity in two."
+    MERGES = "A merge's owner is a prover of one of its two children."
+    PUBLIC = "Anybody can recompute an assignment from the job's header and pool."
+
+
+def disclaimed(rule: Rule) -> Mapping[Promise, str]:
+    """What a rule does not promise, each with a sentence that says why: its ``disclaims``, an
+    attribute or a property that a rule may have. The property kit tests all other promises.
+    """
+    given: Mapping[Promise, str] = getattr(rule, "disclaims", {})
+    return given
+
+
 class Rule(Protocol):
     """What both kinds of rule have."""
 
@@ -285,7 +302,9 @@ class Rule(Protocol):
     """Classes of payload that this rule decides about."""
 
     free: ClassVar[tuple[type[Any], ...]]
-    """Those of them that cost no operation fee when they are accepted."""
+    """Those of them that cost no operation fee when they are accepted. A rule accepts them only of
+    senders whose stake answers for them: nobody else could pay for a refusal.
+    """
 
     def on_tick(self, frame: Frame) -> None:
         """Expiries: what the passing of time alone brings about. Before the block's operations."""

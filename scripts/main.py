@@ -176,6 +176,23 @@ def rules(
 
 
 @application.command()
+def proptest(
+    rule: Annotated[str, typer.Argument(help="A rule's name, or path.py:Class.")],
+    examples: Annotated[int, typer.Option(min=1, help="Stories of each kind a network.")] = 20,
+    seed: Annotated[int, typer.Option(min=0, help="Everything follows from it.")] = 0,
+    blocks: Annotated[int, typer.Option(min=1, help="Blocks dealt for a statistic.")] = 1_000,
+    plain: options.Plain = False,
+) -> None:
+    """Property-test a rule: stories, judges, statistics; tells the shortest story of a find."""
+    from rich.console import Console
+
+    from scripts.proptest.command import run
+    from scripts.proptest.display import Display
+
+    raise typer.Exit(run(rule, examples, seed, blocks, Display(Console(), plain=plain)))
+
+
+@application.command()
 def join(
     bundle: Annotated[str, typer.Argument(help="A join bundle: a file, or the URL of a node.")],
     role: Annotated[

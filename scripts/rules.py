@@ -86,17 +86,12 @@ def find_rule(part: str, name: str, folder: Path) -> type[Any]:
     known = RULES[part].get(name)
     if known is not None:
         return known
-    path, colon, class_name = name.rpartition(":")
-    if not colon:
+    if ":" not in name:
         raise ConfigurationError(
             f"{name} is no {part} rule",
             f"there is {', '.join(RULES[part])}; a rule of your own is named path.py:Class",
         )
-    rule = getattr(_load(folder / path), class_name, None)
-    if not isinstance(rule, type):
-        raise ConfigurationError(
-            f"{path} has no class {class_name}", "name the class after the colon"
-        )
+    rule = class_in(name, folder)
     lacking = [call for call in _calls(part) if not hasattr(rule, call)]
     if lacking:
         raise ConfigurationError(
@@ -112,6 +107,21 @@ def find_rule(part: str, name: str, folder: Path) -> type[Any]:
             "give it parameters_type: a frozen dataclass whose fields all have defaults",
         )
     return rule
+
+
+def class_in(name: str, folder: Path) -> type[Any]:
+    """The class of a file that ``path.py:Class`` names.
+
+    :param folder: where paths count from.
+    :raises ConfigurationError: when there is no such file, or no such class in it.
+    """
+    path, _, class_name = name.rpartition(":")
+    found = getattr(_load(folder / path), class_name, None)
+    if not isinstance(found, type):
+        raise ConfigurationError(
+            f"{path} has no class {class_name}", "name the class after the colon"
+        )
+    return found
 
 
 def choose(part: str, name: str, settings: Sequence[Setting], folder: Path) -> RuleChoice:

@@ -62,7 +62,7 @@ root. Each award ends exactly once: paid, lost or returned.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isqrt
 from typing import ClassVar, TypeAlias
@@ -92,7 +92,7 @@ from protocol.ledger import (
 )
 from protocol.messages import Award, Bid, Operation, Payload, ProofRecord, bid_is_signed
 from protocol.proving.records import block_work, check_children, ordered_at
-from protocol.rules import Ask, AwaitedBlock, Errand, Frame, Job, ProvingDuty, Stage
+from protocol.rules import Ask, AwaitedBlock, Errand, Frame, Job, Promise, ProvingDuty, Stage
 from protocol.signing import digest
 from protocol.types import (
     FULL_SHARE,
@@ -234,6 +234,12 @@ class Bonded:
     handles: ClassVar[tuple[type, ...]] = (Award, ProofRecord)
     free: ClassVar[tuple[type, ...]] = (ProofRecord,)
     parameters_type: ClassVar[type] = BondedParameters
+    disclaims: ClassVar[Mapping[Promise, str]] = {
+        Promise.SHARES: "a sequencer chooses its prover among bids",
+        Promise.SPLITTING: "bids are chosen by their terms, and anybody may make several",
+        Promise.MERGES: "the prover of a block has all of its tree",
+        Promise.PUBLIC: "the award on the log names the prover, before the job has a seed",
+    }
 
     def __init__(self, parameters: BondedParameters) -> None:
         """Refuses parameters under which not even a leaf could be proven: CONTRADICTORY_GENESIS."""

@@ -80,7 +80,7 @@ proposers or a halted log do.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Final, TypeAlias
 
 from protocol import tree
@@ -135,7 +135,17 @@ from protocol.proving.pay import (
 )
 from protocol.proving.progress import Failure, Place, Progress, Recorded, Right
 from protocol.proving.records import check_children, ordered_at
-from protocol.rules import Ask, AwaitedBlock, Election, Errand, Frame, Job, ProvingDuty, Stage
+from protocol.rules import (
+    Ask,
+    AwaitedBlock,
+    Election,
+    Errand,
+    Frame,
+    Job,
+    Promise,
+    ProvingDuty,
+    Stage,
+)
 from protocol.signing import digest
 from protocol.types import (
     FULL_SHARE,
@@ -175,6 +185,14 @@ class Elected:
         self._intents: dict[Account, Tick] = {}
         self._progress: dict[JobId, Progress] = {}
         self._afterwards = Afterwards(parameters)
+
+    @property
+    def disclaims(self) -> Mapping[Promise, str]:
+        """With several provers for a tree node, work does not quite follow stake (rule 1)."""
+        if self.parameters.provers_per_node == 1:
+            return {}
+        why = "the cards of one prover count once among those of a tree node"
+        return {Promise.SHARES: why, Promise.SPLITTING: why}
 
     # --- the public view ---
 

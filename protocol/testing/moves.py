@@ -55,7 +55,7 @@ from protocol.testing.board import JobView
 from protocol.testing.cast import BEGGAR, NEWCOMER, OUTSIDER, PROVERS, SEQUENCERS, actor, draw_lot
 from protocol.testing.oracles import must
 from protocol.testing.scenario import GENESIS_ROOT, STAKE_UNIT
-from protocol.testing.world import World
+from protocol.testing.world import Turn, World
 from protocol.types import (
     Account,
     Amount,
@@ -94,6 +94,17 @@ class Move:
     weight: int
     arguments: Mapping[str, tuple[Any, ...]]
 
+
+def make(world: World, name: str, move: Move, arguments: Mapping[str, Any]) -> None:
+    """Make a move of a story: it is written down, and a world in which one failed is not sound."""
+    world.turns.append(Turn(name, arguments))
+    world.is_sound = False
+    move.play(world, **arguments)
+    world.is_sound = True
+
+
+ALIVE: Final = "Every job is proven in time as long as one prover lives."
+"""A property that :func:`survive` judges."""
 
 MOVES: dict[str, Move] = {}
 """The moves of this module by name."""
@@ -484,6 +495,7 @@ def survive(world: World, *, nth: int) -> None:
     if not able or not promised:
         return
     world.waiting.clear()
+    world.look_at(ALIVE)
     name = able[nth % len(able)]
     end = max(world.machine.proving.latest(job.id, now) for job in promised)
     while world.tick < end and any(job.is_open for job in promised):
@@ -491,6 +503,7 @@ def survive(world: World, *, nth: int) -> None:
             world.say(name, record)
         include_all(world, name)
         world.step(world.scenario.usual_lag)
+    world.judging = ALIVE
     for job in promised if _has_card(world, name) else ():
         if not world.board.has_lost(job):
             must(not job.is_void, "a job was void though a prover lived", job.id.hex())

@@ -81,6 +81,10 @@ def misprove(world: World, *, nth: int, lie: str) -> None:
         prove(world, who=name_of(holders[-1]), nth=nth, lie=lie)
 
 
+KEPT: Final = "No job falls as long as its prover is alive and has time."
+"""A property that :func:`deliver` judges."""
+
+
 def deliver(world: World) -> None:
     """From now on every awarded prover is alive and honest: each job with time left is proven."""
     needs = world.scenario.proving_parameters
@@ -97,6 +101,7 @@ def deliver(world: World) -> None:
             for record in due_records(world, name):
                 world.say(name, record)
         world.step(world.scenario.usual_lag)
+        world.look_at(KEPT)
         for job in promised:
             has_lost = world.board.has_lost(job)
             must(

@@ -62,6 +62,12 @@ def found(value: T | None, sentence: str, *facts: object) -> T:
     return value
 
 
+def said(failure: Exception) -> str:
+    """The first line of what an exception says; its kind, too, unless it is a judge's word."""
+    text = str(failure).split("\n")[0]
+    return text if isinstance(failure, Violation) else f"{type(failure).__name__}: {text}"
+
+
 def framed_hash(*parts: bytes) -> bytes:
     """BLAKE2b-256 of parts, each after its length in eight little-endian bytes."""
     joined = b"".join(len(part).to_bytes(8, "little") + part for part in parts)

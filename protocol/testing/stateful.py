@@ -24,7 +24,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from protocol.proving.bonded import Bonded
 from protocol.proving.elected import Elected
 from protocol.sequencing.fernet import Fernet
-from protocol.testing.moves import MOVES, Move, everybody_enlists
+from protocol.testing.moves import MOVES, Move, everybody_enlists, make
 from protocol.testing.oracles import Oracle
 from protocol.testing.scenario import (
     QUICK_BONDED,
@@ -42,15 +42,15 @@ _QUICK: Mapping[type[Any], Any] = {
 }
 
 
-def _rule_of(move: Move) -> Callable[..., None]:
+def _rule_of(name: str, move: Move) -> Callable[..., None]:
     """A hypothesis rule that makes the move."""
 
     def play(self: RuleMachine, **arguments: Any) -> None:
-        move.play(self.world, **arguments)
+        make(self.world, name, move, arguments)
 
     play.__name__ = move.play.__name__
     play.__doc__ = move.play.__doc__
-    drawn = {name: st.sampled_from(values) for name, values in move.arguments.items()}
+    drawn = {one: st.sampled_from(values) for one, values in move.arguments.items()}
     register: Any = rule
     made: Callable[..., None] = register(**drawn)(play)
     return made
@@ -79,7 +79,7 @@ class RuleMachine(RuleBasedStateMachine):
         """Make a hypothesis rule of every move."""
         super().__init_subclass__(**rest)
         for name, move in cls.moves.items():
-            setattr(cls, name, _rule_of(move))
+            setattr(cls, name, _rule_of(name, move))
 
     def __init__(self) -> None:
         super().__init__()
@@ -106,9 +106,7 @@ class RuleMachine(RuleBasedStateMachine):
         property.
         """
         if self.world.is_sound:
-            self.world.step()
-            self.world.replay()
-            self.world.relay()
+            self.world.finish()
 
 
 def _parameters(of: type[Any], given: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from hypothesis import strategies as st
@@ -20,7 +21,7 @@ from protocol.messages import (
 )
 from protocol.params import Genesis
 from protocol.testing.cast import PROVERS, Actor, actor
-from protocol.testing.moves import ANYBODY
+from protocol.testing.moves import ANYBODY, MOVES, Move
 from protocol.testing.scenario import (
     EPOCHS,
     FEES,
@@ -30,6 +31,7 @@ from protocol.testing.scenario import (
     TREASURY,
     Scenario,
 )
+from protocol.testing.world import Turn
 from protocol.types import (
     BOUNDS,
     Account,
@@ -118,6 +120,21 @@ def scenarios(like: Scenario | None = None) -> SearchStrategy[Scenario]:
         treasury=st.just(TREASURY),
         sequencing_parameters=st.sampled_from(like.variants()),
     )
+
+
+def turns(table: Mapping[str, Move] = MOVES, turns_max: int = 12) -> SearchStrategy[list[Turn]]:
+    """Adversarial schedules: moves, honest and hostile, to be made one after the other."""
+    one = st.one_of(
+        st.builds(
+            Turn,
+            st.just(name),
+            st.fixed_dictionaries(
+                {key: st.sampled_from(values) for key, values in move.arguments.items()}
+            ),
+        )
+        for name, move in table.items()
+    )
+    return st.lists(one, max_size=turns_max)
 
 
 def genesis() -> SearchStrategy[Genesis]:

@@ -6,35 +6,15 @@ raises with its seed and with every move that led there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from protocol.testing.moves import MOVES, Move, everybody_enlists
-from protocol.testing.oracles import Violation
+from protocol.testing.dice import Dice
+from protocol.testing.moves import MOVES, Move, everybody_enlists, make
+from protocol.testing.oracles import Oracle, Violation
 from protocol.testing.scenario import EPOCHS, FEES, PENALTIES, REWARDS, TREASURY, Scenario
-from protocol.testing.world import World
-
-T = TypeVar("T")
-
-
-class Dice:
-    """A small generator of numbers: the same ones from the same seed, everywhere and for ever.
-
-    A linear congruence modulo 2^64 (Knuth's MMIX constants), of which the upper half is used.
-    """
-
-    def __init__(self, seed: int) -> None:
-        self._state = seed
-
-    def below(self, bound: int) -> int:
-        """A number from 0 to ``bound - 1``."""
-        self._state = (self._state * 6364136223846793005 + 1442695040888963407) % (1 << 64)
-        return (self._state >> 32) % bound
-
-    def pick(self, choices: tuple[T, ...]) -> T:
-        """One of ``choices``."""
-        return choices[self.below(len(choices))]
+from protocol.testing.world import Turn, World
 
 
 def tell(
@@ -44,21 +24,106 @@ def tell(
 
     :raises Violation: with the seed and the story.
     """
-    dice, world, story = Dice(seed), World(scenario), [f"seed {seed} of {scenario}"]
-    names = tuple(name for name, move in table.items() for _ in range(move.weight))
+    world = World(scenario)
     try:
-        everybody_enlists(world)
-        for _ in range(moves):
-            name = dice.pick(names)
-            arguments = {key: dice.pick(values) for key, values in table[name].arguments.items()}
-            story.append(line(name, arguments))
-            table[name].play(world, **arguments)
-        world.step()
-        world.replay()
-        world.relay()
+        carry_on(world, drawn(Dice(seed), moves, table), table)
     except Exception as failure:
-        raise Violation("\n".join([str(failure), *story])) from failure
+        story = (line(turn.name, turn.arguments) for turn in world.turns)
+        said = [str(failure), f"seed {seed} of {scenario}", *story]
+        raise Violation("\n".join(said)) from failure
     return world
+
+
+def drawn(dice: Dice, moves: int, table: Mapping[str, Move]) -> Iterator[Turn]:
+    """So many moves, each drawn when it is asked for."""
+    names = tuple(name for name, move in table.items() for _ in range(move.weight))
+    for _ in range(moves):
+        name = dice.pick(names)
+        arguments = {key: dice.pick(values) for key, values in table[name].arguments.items()}
+        yield Turn(name, arguments)
+
+
+def carry_on(world: World, turns: Iterable[Turn], table: Mapping[str, Move]) -> None:
+    """Tell a whole story in a world that begins: everybody enlists, then the moves, then the end.
+
+    Whatever a broken property raises is passed on; ``world.judging`` says which property it was.
+    """
+    everybody_enlists(world)
+    for turn in turns:
+        make(world, turn.name, table[turn.name], turn.arguments)
+    world.finish()
+
+
+def shortened(
+    broken: World,
+    failure: Exception,
+    table: Mapping[str, Move],
+    oracles: tuple[type[Oracle], ...] = (),
+) -> tuple[World, Exception]:
+    """The shortest story found that breaks the same property as the one that ``broken`` tells, and
+    what it raises.
+
+    Moves are left out, ever fewer at a time, as long as what is left still breaks the property
+    (delta debugging, Zeller and Hildebrandt 2002); then there are as few provers as possible, and
+    each argument takes the first of its values with which the property is still broken.
+
+    :param failure: what that story raised.
+    :param oracles: further judges than those that fit its rules.
+    """
+    shortest = _Shortest(broken, failure, table, oracles)
+    shortest.leave_out()
+    shortest.have_fewer_provers()
+    shortest.simplify()
+    return shortest.world, shortest.failure
+
+
+@dataclass(slots=True)
+class _Shortest:
+    """The shortest story so far, and attempts at a shorter one."""
+
+    world: World
+    failure: Exception
+    table: Mapping[str, Move]
+    oracles: tuple[type[Oracle], ...]
+
+    def _breaks(self, turns: Sequence[Turn], scenario: Scenario | None = None) -> bool:
+        """Whether such a story breaks the property, too; then it is the shortest."""
+        world = World(scenario or self.world.scenario, self.oracles)
+        try:
+            carry_on(world, turns, self.table)
+        except Exception as failure:  # noqa: BLE001 -- whatever a rule on trial raises
+            if world.judging == self.world.judging:
+                self.world, self.failure = world, failure
+                return True
+        return False
+
+    def leave_out(self) -> None:
+        width = len(self.world.turns)
+        while width:
+            at = 0
+            while at < len(self.world.turns):
+                turns = self.world.turns
+                if not self._breaks([*turns[:at], *turns[at + width :]]):
+                    at += width
+            width //= 2
+
+    def have_fewer_provers(self) -> None:
+        like = self.world.scenario
+        for count in range(1, len(like.cards) + 1):
+            if self._breaks(self.world.turns, replace(like, cards=(1,) * count)):
+                return
+
+    def simplify(self) -> None:
+        for at, turn in enumerate(self.world.turns):
+            for key, values in self.table[turn.name].arguments.items():
+                for value in values[: values.index(turn.arguments[key])]:
+                    if self._breaks(self._with(at, key, value)):
+                        break
+
+    def _with(self, at: int, key: str, value: Any) -> list[Turn]:
+        turns = list(self.world.turns)
+        turns[at] = Turn(turns[at].name, {**turns[at].arguments, key: value})
+        return turns
 
 
 def line(name: str, arguments: Mapping[str, Any]) -> str:

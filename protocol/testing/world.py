@@ -9,9 +9,10 @@ them that hand on their saved state.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
-from typing import Final, TypeVar
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, TypeVar
 
 from protocol.beacon import advance, genesis_beacon
 from protocol.codec import decode, encode
@@ -66,6 +67,30 @@ WORTHLESS: Final = VoteEvidence(_VOTE, _VOTE)
 
 _OUT_OF_PLACE: Final = ("EXPIRED", "VALID_TOO_LONG", "DUPLICATE")
 
+STANDS: Final = "A rule takes whatever is ordered, and never fails."
+NOTHING_CHANGES: Final = "A refused operation changes nothing but its sender's fee."
+OWN_INVARIANTS: Final = "The invariants that the rules state themselves hold."
+EQUAL_DIGESTS: Final = "Equal logs give equal digests, in a machine that begins anew."
+HANDED_ON: Final = "A machine that begins with a saved state goes on like the one that saved it."
+"""Properties that a world judges itself; those of a judge are its class's first paragraph."""
+
+
+def property_of(oracle: type[Oracle]) -> str:
+    """What a judge judges, in a sentence: the first paragraph of its docstring, or its name."""
+    return " ".join((oracle.__doc__ or oracle.__name__).strip().split("\n\n")[0].split())
+
+
+@dataclass(slots=True)
+class Turn:
+    """A move of a story, and what came of it.
+
+    :ivar blocks: the ticks of the blocks that it took, each with its events.
+    """
+
+    name: str
+    arguments: Mapping[str, Any]
+    blocks: list[tuple[Tick, tuple[Event, ...]]] = field(default_factory=list)
+
 
 def oracles_for(scenario: Scenario) -> tuple[type[Oracle], ...]:
     """The general judges, and those of the rules that the scenario runs."""
@@ -89,6 +114,9 @@ class World:
     :ivar asleep: validators that do not vote.
     :ivar settled: height up to which the log is final for its proposers.
     :ivar is_sound: no judge found fault so far; a story that broke a property is over.
+    :ivar turns: the moves so far.
+    :ivar judging: the property that is looked at; once a story broke one, that one.
+    :ivar judged: how often each property was looked at.
     :ivar marks: what was reached: kinds accepted, reasons of refusal, events, causes of moves.
     """
 
@@ -112,6 +140,9 @@ class World:
         self._nonce = 0
         self.asleep: set[str] = set()
         self.is_sound = True
+        self.turns: list[Turn] = []
+        self.judging = ""
+        self.judged: Counter[str] = Counter()
 
     @property
     def tick(self) -> Tick:
@@ -148,15 +179,21 @@ class World:
         block = self._block(lag, actor(proposer))
         for oracle in self.oracles:
             oracle.foresee(self.machine, block)
+        self.look_at(STANDS)
         applied = self.machine.apply(block)
         self.log.append(block)
         self.digests.append(applied.digest)
+        for turn in self.turns[-1:]:
+            turn.blocks.append((applied.tick, applied.events))
         for event in applied.events:
             self.board.observe(applied.tick, event)
         self._note(block, applied.events)
         for oracle in self.oracles:
+            self.look_at(property_of(type(oracle)))
             oracle.judge(Page(block, applied.events, self.board), self.machine)
+        self.look_at(NOTHING_CHANGES)
         self._check_twin(block, applied.events)
+        self.look_at(OWN_INVARIANTS)
         broken = list(self.machine.invariants())
         must(not broken, "; ".join(broken))
         self.is_sound = True
@@ -183,6 +220,11 @@ class World:
         return tuple(one.account for one in members if one.account not in asleep)
 
     # --- judging ---
+
+    def look_at(self, sentence: str) -> None:
+        """Say which property is judged next."""
+        self.judging = sentence
+        self.judged[sentence] += 1
 
     def _note(self, block: FinalBlock, events: Sequence[Event]) -> None:
         operations = (signed.operation for signed in block.operations)
@@ -216,8 +258,17 @@ class World:
             same = _state(self.machine) == _state(self._twin)
             must(same, "a refused operation changed the state", self.tick)
 
+    def finish(self) -> None:
+        """End the story: a last block, then the whole log in a fresh machine and in a relay."""
+        self.step()
+        self.is_sound = False
+        self.replay()
+        self.relay()
+        self.is_sound = True
+
     def replay(self) -> Machine:
         """A fresh machine that was fed the whole log from its bytes; equal logs, equal digests."""
+        self.look_at(EQUAL_DIGESTS)
         machine = self.scenario.machine()
         for block, expected in zip(self.log, self.digests, strict=True):
             operations = tuple(_again(one) for one in block.operations)
@@ -230,6 +281,7 @@ class World:
         """The whole log again, handed on at every border of an epoch to a fresh machine that knows
         nothing but what the one before saved: the same digests, and so the same events, to the end.
         """
+        self.look_at(HANDED_ON)
         machine = self.scenario.machine()
         for block, expected in zip(self.log, self.digests, strict=True):
             applied = machine.apply(block)

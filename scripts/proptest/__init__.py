@@ -1,0 +1,1 @@
+"""The ``proptest`` command: a rule under the whole property kit, and finds in words."""
