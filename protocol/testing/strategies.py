@@ -124,7 +124,7 @@ def scenarios(like: Scenario | None = None) -> SearchStrategy[Scenario]:
 
 def turns(table: Mapping[str, Move] = MOVES, turns_max: int = 12) -> SearchStrategy[list[Turn]]:
     """Adversarial schedules: moves, honest and hostile, to be made one after the other."""
-    one = st.one_of(
+    kinds = [
         st.builds(
             Turn,
             st.just(name),
@@ -133,8 +133,8 @@ def turns(table: Mapping[str, Move] = MOVES, turns_max: int = 12) -> SearchStrat
             ),
         )
         for name, move in table.items()
-    )
-    return st.lists(one, max_size=turns_max)
+    ]
+    return st.lists(st.one_of(kinds), max_size=turns_max)
 
 
 def genesis() -> SearchStrategy[Genesis]:
