@@ -40,6 +40,9 @@ QUIET_S: Final = 60.0
 often, also when nothing happens.
 """
 
+SENTENCE_MAX: Final = 500
+"""Characters that are shown of what a node says, at the most."""
+
 NUMBERS: Final = frozenset({"tick", "amount", "gained", "lost", "net", "block"})
 """Columns of numbers."""
 
@@ -141,11 +144,18 @@ def _refused(failure: urllib.error.HTTPError) -> NotAnswered:
         fault = json.loads(failure.read(ANSWER_BYTES_MAX))
         after = failure.headers.get("retry-after", "")
         wait_s = int(after) if after.isascii() and after.isdecimal() else None
-        return NotAnswered(str(fault["sentence"]), str(fault["hint"]), wait_s)
+        return NotAnswered(_printable(fault["sentence"]), _printable(fault["hint"]), wait_s)
     except (ValueError, KeyError, TypeError, OSError):
         return NotAnswered(
-            f"the answer was {failure.code} {failure.reason}", "look whether a node is asked"
+            f"the answer was {failure.code} {_printable(failure.reason)}",
+            "look whether a node is asked",
         )
+
+
+def _printable(text: object) -> str:
+    """What a stranger says, without what would steer a terminal."""
+    shown = str(text)[:SENTENCE_MAX]
+    return "".join(one if one.isprintable() else " " for one in shown)
 
 
 def find_node(named: str, environment: Mapping[str, str] = os.environ) -> Client:
@@ -178,7 +188,7 @@ def find_folder(holds: str) -> Path:
     else:
         sentence = "no node of this user is found"
     raise ConfigurationError(
-        sentence, f"name a node's folder or address with --node, or in {NODE_VARIABLE}"
+        sentence, f"name its folder; or its folder or address with --node, or in {NODE_VARIABLE}"
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
+from protocol.errors import Refused
 from protocol.messages import Pay
 from protocol.ordering.validators import Identity
 from protocol.params import network_id, parse_genesis
@@ -89,6 +90,16 @@ def _strange(url: str) -> NotAnswered:
     )
 
 
+def _network(genesis: Path) -> NetworkId:
+    try:
+        return network_id(parse_genesis(genesis.read_text()))
+    except (OSError, Refused, UnicodeDecodeError) as failure:
+        raise ConfigurationError(
+            f"{genesis} cannot be used: {failure}",
+            "take the genesis of the network again, from its join bundle or another node",
+        ) from None
+
+
 def fund(folder: Path | None, source: str, console: Console, *, wait: bool, as_json: bool) -> None:
     """Ask for the account of a node's folder, and say what came of it; the node need not run.
 
@@ -106,7 +117,7 @@ def fund(folder: Path | None, source: str, console: Console, *, wait: bool, as_j
             "name one with --from URL, as whoever runs the network tells it",
         )
     check_faucet(url)
-    network = network_id(parse_genesis((folder / configuration.genesis).read_text()))
+    network = _network(folder / configuration.genesis)
     identity = load_identity(folder / configuration.keys)
     grant = ask(url, identity, network)
     shop = Shop(Client(url), console, as_json)

@@ -334,20 +334,27 @@ def pending(source: Source, asked: Asked) -> PendingOperations:
 def operation(source: Source, asked: Asked) -> OperationFate:
     """What became of an operation, by its hash or how that begins."""
     wanted = asked.path["hash"]
-    known = {one.hash: one for one in source.story.fates()}
-    for signed in source.node.replica.pending():
-        one = signed.operation
-        name = operation_hash(one)
-        kind = type(one.payload).__name__
-        known.setdefault(name, OperationFate(name, kind, one.sender, Fate.PENDING, None, None))
-    found = [one for name, one in known.items() if name.hex().startswith(wanted)]
-    if len(wanted) < HASH_DIGITS_MIN or len(found) != 1:
+    is_enough = len(wanted) >= HASH_DIGITS_MIN
+    ordered = (one for one in source.story.fates() if one.hash.hex().startswith(wanted))
+    found = (list(ordered) or _waiting(source, wanted)) if is_enough else []
+    if len(found) != 1:
         hint = (
             f"give at least {HASH_DIGITS_MIN} digits, and more where several begin so; one that "
             "was never ordered, or long ago, is not known"
         )
         raise refuse(404, Refusal.UNKNOWN_OPERATION, hint)
     return found[0]
+
+
+def _waiting(source: Source, digits: str) -> list[OperationFate]:
+    """Operations whose hash begins so, and that are not ordered."""
+    pending = (one.operation for one in source.node.replica.pending())
+    named = ((operation_hash(one), one) for one in pending)
+    return [
+        OperationFate(name, type(one.payload).__name__, one.sender, Fate.PENDING, None, None)
+        for name, one in named
+        if name.hex().startswith(digits)
+    ]
 
 
 def submit(source: Source, asked: Asked) -> Queued:

@@ -39,11 +39,11 @@ from scripts.service.values import Refusal
 FRESH_TICKS: Final = 32
 """How many of the last heights an ask may name: whoever asks is a few slots behind at the most."""
 
-GIFTS_MAX: Final = 4_096
+GIFTS_MAX: Final = 1_024
 """Most gifts that are remembered, and so most within a period."""
 
 SHARED_BITS: Final = 64
-"""Leading bits of an IPv6 address that are one house's: RFC 6177 hands out no less to anybody."""
+"""Leading bits of an IPv6 address that are one house's, at the least (RFC 6177)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import io
 import json
 import socket
+import urllib.error
 from collections.abc import Callable
+from email.message import Message
 from pathlib import Path
 
 import pytest
 import trio
 from rich.console import Console
 
+from scripts import client as client_module
 from scripts.client import Client, NotAnswered, Shop, find_node
 from scripts.configuration import ConfigurationError
 from tests.p2p.town import Town
@@ -113,6 +116,18 @@ def test_nobody_there_is_told_with_what_to_look_for() -> None:
         with pytest.raises(NotAnswered, match="no node answers") as caught:
             client.get("/v1/state")
     assert "[api]" in caught.value.hint
+
+
+def test_what_a_stranger_says_does_not_steer_the_terminal() -> None:
+    said = json.dumps({"sentence": "no\x1b[2J" + "a" * 10_000, "hint": "go\r\nerror: on"})
+    failure = urllib.error.HTTPError(
+        "http://192.0.2.1/", 429, "Too\x1bMany", Message(), io.BytesIO(said.encode())
+    )
+    refusal = client_module._refused(failure)
+    assert refusal.sentence.startswith("no [2Jaaa")
+    assert len(refusal.sentence) == client_module.SENTENCE_MAX
+    assert refusal.hint == "go  error: on"
+    assert "\x1b" not in client_module._refused(failure).sentence  # nothing is left to be read
 
 
 # --- which node ---
