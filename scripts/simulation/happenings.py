@@ -56,9 +56,18 @@ class Cheated:
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """What the node has in memory: name, entries, and the most entries where that is bounded."""
+
+    sizes: tuple[tuple[str, int, int | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Healed:
     """From now on nothing goes wrong any more; told of the node ``""``."""
 
 
-Event: TypeAlias = NodeEvent | Born | Died | Published | FaultBegan | FaultEnded | Cheated | Healed
+Event: TypeAlias = (
+    NodeEvent | Born | Died | Published | FaultBegan | FaultEnded | Cheated | Measured | Healed
+)
 """What a checker is fed with."""

@@ -107,7 +107,14 @@ class SimulatedNetwork:
         self.nodes = self._make_nodes(cast)
         self.accounts = {name: one.member.identity.account for name, one in self.nodes.items()}
         cheats = {name for name, one in self.nodes.items() if one.member.configuration.cheats}
-        scene = Scene(self.genesis, self.accounts, frozenset(cheats | set(cast.actors)), blocks)
+        scene = Scene(
+            self.genesis,
+            self.accounts,
+            frozenset(cheats | set(cast.actors)),
+            blocks,
+            body=self._body,
+            own=lambda node, kind, slot: self.nodes[node].own(kind, slot),
+        )
         self.honest = tuple(one for name, one in self.nodes.items() if name not in scene.cheats)
         self.checkers = tuple(kind(scene) for kind in cast.checkers)
         self.violations: list[Violation] = []
@@ -156,6 +163,10 @@ class SimulatedNetwork:
         self.hub.stall(self.accounts[node.name], for_ms / 1000)
 
     # --- what is told ---
+
+    def _body(self, name: bytes) -> bytes | None:
+        """Bytes of a hash, from whichever node that keeps the rules has them."""
+        return next((body for one in self.honest if (body := one.body(name)) is not None), None)
 
     def tell(self, name: str, event: Event) -> None:
         """Something happened at a node, or to the network when the name is empty."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import trio
 
@@ -20,7 +20,14 @@ from scripts.cheats.node import Cheats
 from scripts.launcher.plan import Member
 from scripts.node import make_agents, make_replica
 from scripts.simulation.draw import stream
-from scripts.simulation.happenings import Born, Cheated, Died, Event, Published
+from scripts.simulation.happenings import (
+    Born,
+    Cheated,
+    Died,
+    Event,
+    Measured,
+    Published,
+)
 from scripts.simulation.hardware import Machine, open_simulated_pool
 from scripts.simulation.scheduling import VirtualClock
 
@@ -28,6 +35,9 @@ if TYPE_CHECKING:
     from scripts.simulation.network import SimulatedNetwork
 
 T = TypeVar("T")
+
+MEASURED_TICKS: Final = 16
+"""At every such height a node's memory is measured."""
 
 Corrupt: TypeAlias = Callable[[NodeParts], NodeParts]
 """Puts something else in the place of a node's parts, before each of its lives."""
@@ -87,6 +97,14 @@ class SimulatedNode:
         if self._scope is not None:
             self._scope.cancel()
 
+    def body(self, name: bytes) -> bytes | None:
+        """Bytes of a hash, from its disk."""
+        return MemoryStore(self._disk).body(name)
+
+    def own(self, kind: str, slot: int) -> bytes | None:
+        """What its disk knows that it said."""
+        return MemoryStore(self._disk).own(kind, slot)
+
     def close(self) -> None:
         """Throw its disk away."""
         self._disk.close()
@@ -143,6 +161,13 @@ class SimulatedNode:
             self.height = event.applied.tick
             self.settled += self._network.settled_in(event)
         self._tell(event)
+        if isinstance(event, BlockFinal) and event.applied.tick % MEASURED_TICKS == 0:
+            self._measure()
+
+    def _measure(self) -> None:
+        if self.node is not None:
+            sizes = self.node.sizes().items()
+            self._tell(Measured(tuple((name, size.length, size.most) for name, size in sizes)))
 
     def _tell(self, event: Event) -> None:
         self._network.tell(self.name, event)

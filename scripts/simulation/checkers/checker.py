@@ -7,7 +7,7 @@ add numbers up, and reads no rule from ``protocol``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -24,6 +24,9 @@ class Scene:
     :ivar cheats: names of the nodes that do not keep the rules.
     :ivar blocks: rollup blocks that every node that keeps the rules has to settle.
     :ivar must_finish: whether the run is one that has to finish its work.
+    :ivar body: bytes by their hash, from the disk of any node that keeps the rules; None when none
+        has them.
+    :ivar own: what the disk of a node knows that it said, by name of the node, kind and slot.
     """
 
     genesis: Genesis
@@ -31,6 +34,8 @@ class Scene:
     cheats: frozenset[str]
     blocks: int
     must_finish: bool = True
+    body: Callable[[bytes], bytes | None] = lambda _name: None
+    own: Callable[[str, str, int], bytes | None] = lambda _node, _kind, _slot: None
 
 
 @dataclass(frozen=True, slots=True)
