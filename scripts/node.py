@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
@@ -227,6 +228,10 @@ class Service:
     observers: tuple[Callable[[NodeEvent], None], ...] = ()
     agents: tuple[Agent, ...] = ()
 
+    def sizes(self) -> dict[str, Size]:
+        """Entries of everything that it keeps in memory, by name."""
+        return {}
+
     @asynccontextmanager
     async def run(
         self, node: Node, host: LibP2PNetwork, book: AddressBook, tell: Callable[..., None]
@@ -241,6 +246,7 @@ class Running:
     """A node that runs, for those that accompany it.
 
     :ivar clerk: takes what they want ordered.
+    :ivar sizes: entries of everything that its process keeps in memory, by name.
     """
 
     folder: Path
@@ -250,6 +256,7 @@ class Running:
     host: LibP2PNetwork
     greeter: Greeter
     clerk: Clerk
+    sizes: Callable[[], dict[str, Size]]
 
 
 class Companion(Protocol):
@@ -408,11 +415,12 @@ async def _run_node(start: _Start) -> None:
             ):
                 with start.stopping:
                     async with trio.open_nursery() as nursery:
+                        sizes = partial(sizes_of, node, host, agents, service)
                         running = Running(
-                            folder, configuration, identity, node, host, greeter, clerk
+                            folder, configuration, identity, node, host, greeter, clerk, sizes
                         )
                         await greeter.begin(node)
-                        _start_beside(nursery, start, running, agents, book)
+                        _start_beside(nursery, start, running, book)
                         await node.run()
             book.save(folder / BOOK)
         digests = digests_of(folder / EVENTS)
@@ -687,13 +695,12 @@ def _start_beside(
     nursery: trio.Nursery,
     start: _Start,
     running: Running,
-    agents: tuple[Agent, ...],
     book: AddressBook,
 ) -> None:
     """All that goes on beside the node."""
     node, host = running.node, running.host
     nursery.start_soon(_tell_peers, host, start.events)
-    nursery.start_soon(_tell_statistics, start.folder, node, host, agents, start.events)
+    nursery.start_soon(_tell_statistics, running, start.events)
     nursery.start_soon(_save_book, book, start.folder / BOOK)
     nursery.start_soon(running.greeter.run, node, host)
     nursery.start_soon(start.companion.accompany, running)
@@ -712,21 +719,22 @@ async def _tell_peers(host: LibP2PNetwork, events: EventLog) -> None:
         await trio.sleep(0.5)
 
 
-async def _tell_statistics(
-    folder: Path,
-    node: Node,
-    host: LibP2PNetwork,
-    agents: tuple[Agent, ...],
-    events: EventLog,
-) -> None:
+async def _tell_statistics(running: Running, events: EventLog) -> None:
     while True:
-        sizes = {**node.sizes(), **host.sizes()}
-        for agent in agents:
-            if isinstance(agent, SequencerAgent) and agent.pool is not None:
-                sizes["waiting_transfers"] = Size(len(agent.pool), TRANSFERS_MAX)
-        told = {name: list(one) for name, one in sizes.items()}
-        events.tell(measure(folder), sizes=told, is_paused=node.is_paused)
+        told = {name: list(one) for name, one in running.sizes().items()}
+        events.tell(measure(running.folder), sizes=told, is_paused=running.node.is_paused)
         await trio.sleep(PAUSE_S)
+
+
+def sizes_of(
+    node: Node, host: LibP2PNetwork, agents: Sequence[Agent], service: Service
+) -> dict[str, Size]:
+    """Entries of everything that a node's process keeps in memory, by name."""
+    sizes = {**node.sizes(), **host.sizes(), **service.sizes()}
+    for agent in agents:
+        if isinstance(agent, SequencerAgent) and agent.pool is not None:
+            sizes["waiting_transfers"] = Size(len(agent.pool), TRANSFERS_MAX)
+    return sizes
 
 
 async def _save_book(book: AddressBook, path: Path) -> None:

@@ -9,8 +9,9 @@ between all pairs of readings (P. K. Sen, "Estimates of the Regression Coefficie
 Kendall's Tau", 1968), which up to 29 % of wild readings cannot bend. A measure *grows* when that
 line rises over the half by more than :data:`ALLOWED`: a share of the median reading, or a fixed
 amount if that is more. Tables that are bounded by themselves may fill up to their bound, which is
-the node's own promise. Fewer than :data:`READINGS_MIN` readings in the half say nothing, nor does
-a node that was started again late: it fills what others filled long ago.
+the node's own promise, and memory may rise by :data:`ENTRY_BYTES` for each entry of theirs. Fewer
+than :data:`READINGS_MIN` readings in the half say nothing, nor does a node that was started again
+late: it fills what others filled long ago.
 
 Disk is told apart and judged by nobody: the log, the journal and the story of a node are kept whole
 by design, so they grow with the log.
@@ -21,7 +22,7 @@ Properties. Pure: readings go in, a verdict comes out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from statistics import median
@@ -57,8 +58,14 @@ class Allowance:
         return max(self.least, self.percent * usual / 100)
 
 
+MEMORY: Final = "resident_bytes"
+"""The measure of a node's own memory."""
+
+ENTRY_BYTES: Final = 512
+"""Memory that an entry of a table takes, about."""
+
 ALLOWED: Final[Mapping[str, Allowance]] = {
-    "resident_bytes": Allowance(4 * MIB, 4),
+    MEMORY: Allowance(4 * MIB, 4),
     "worker_bytes": Allowance(16 * MIB, 4),
     "workers": Allowance(1),
     "tasks": Allowance(8),
@@ -126,13 +133,18 @@ def judge_readings(node: str, readings: Sequence[Mapping[str, Any]]) -> tuple[Gr
         _growth(node, name, half, [one[name] for one in half], allowance)
         for name, allowance in ALLOWED.items()
     ]
+    filled = 0.0
     for name in sorted({name for one in half for name in one["sizes"]}):
         told = [one for one in half if name in one["sizes"]]
         lengths = [one["sizes"][name][0] for one in told]
         most = told[-1]["sizes"][name][1]
         allowance = TABLE if most is None else Allowance(most)
         found.append(_growth(node, name, told, lengths, allowance))
-    return tuple(found)
+        filled += 0 if most is None else max(0.0, found[-1].rise)
+    return tuple(
+        replace(one, allowed=one.allowed + ENTRY_BYTES * filled) if one.measure == MEMORY else one
+        for one in found
+    )
 
 
 def _growth(
@@ -249,7 +261,7 @@ def sentences(growth: Mapping[str, Any], blocks: int) -> list[str]:
 
 
 def _called(measure: str) -> str:
-    names = {"resident_bytes": "memory", "worker_bytes": "workers' memory"}
+    names = {MEMORY: "memory", "worker_bytes": "workers' memory"}
     return names.get(measure, measure.removesuffix("_bytes").replace("_", " "))
 
 

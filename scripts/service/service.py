@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from p2p.host import LibP2PNetwork
+from p2p.limits import Size
 from p2p.node import Node
 from p2p.peers import Address, AddressBook
 from protocol.ordering.validators import Identity
@@ -101,6 +102,10 @@ class HttpService(Service):
         self._metrics = Metrics(folder, clock)
         self.observers = (self._story.observe, self._metrics.observe, self._hub.observe)
         self.agents = (self._desk,)
+
+    def sizes(self) -> dict[str, Size]:
+        """Entries of the story; the others keep little."""
+        return self._story.sizes()
 
     @asynccontextmanager
     async def run(

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from p2p.limits import Size
 from p2p.observing import (
     NodeEvent,
     ProofCancelled,
@@ -156,6 +157,16 @@ class Story:
             ProverSlashed: self._prover_slashed,
             InvalidProofPunished: self._invalid_proof_punished,
             Moved: self._moved,
+        }
+
+    def sizes(self) -> dict[str, Size]:
+        """Entries of everything that is kept, by name. Open jobs are kept beyond the bound."""
+        return {
+            "story_blocks": Size(len(self.blocks), BLOCKS_KEPT),
+            "story_jobs": Size(len(self._jobs), JOBS_KEPT),
+            "story_moves": Size(len(self._entries), MOVES_KEPT),
+            "story_operations": Size(len(self._fates), OPERATIONS_KEPT),
+            "story_accounts": Size(len(self._sums), ACCOUNTS_KEPT),
         }
 
     # --- reading ---

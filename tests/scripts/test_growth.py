@@ -101,6 +101,17 @@ def test_a_table_without_a_bound_must_not_grow_and_one_with_a_bound_may_fill() -
     assert growing(judge_readings("n", rows)) == ["blocks"]
 
 
+@pytest.mark.parametrize(("most", "expected"), [(16_384, []), (None, ["resident_bytes", "seen"])])
+def test_memory_may_rise_with_what_fills_a_table_that_has_a_bound(
+    most: int | None, expected: list[str]
+) -> None:
+    rows = [
+        reading(at, resident_bytes=100 * MIB + 130_000 * at, sizes={"seen": [200 * at, most]})
+        for at in range(READINGS)
+    ]
+    assert growing(judge_readings("n", rows)) == expected
+
+
 def test_a_table_that_is_told_later_is_judged_by_its_own_readings() -> None:
     rows = readings("tasks", lambda at: 10)
     for at in range(READINGS - 20, READINGS):

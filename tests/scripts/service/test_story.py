@@ -192,6 +192,10 @@ def test_no_more_is_kept_than_the_bounds_say(town: Town, monkeypatch: pytest.Mon
     closed = [one for one in story.jobs() if one.outcome is not Outcome.OPEN]
     assert [one.number for one in closed] == [story.jobs_settled]
     assert len(story.accounts()) == 3
+    assert story.sizes()["story_accounts"] == (3, 3)
+    assert story.sizes()["story_moves"] == (5, 5)
+    assert story.sizes()["story_jobs"] == (len(story.jobs()), 1)
+    assert story.sizes()["story_blocks"] == (len(story.blocks), model.BLOCKS_KEPT)
     kept = [story.entries(one, 100) for one in story.accounts()]
     assert sum(len(entries) for entries, _ in kept) == 5
     assert sum(left_out for _, left_out in kept) > 0
