@@ -144,21 +144,41 @@ class Beginning:
         return effects
 
     async def _begin_with_any(self, trusted: Trusted) -> tuple[Effect, ...]:
-        """Begin with a snapshot of the first peer that has one that is proven."""
+        """Begin with the first snapshot that is proven: one of which pieces are here already, else
+        the one that most peers offer, else the newest.
+        """
         for _ in range(NEWCOMER_ROUNDS):
-            found: list[Offer] = []
-            for peer in self._network.peers():
-                offers = await self._offers_of(peer)
-                known = [one for one in offers if self._may_begin_with(peer, one, trusted)]
-                found += known
-                for offer in known:
-                    validators = trusted[self._epoch_from(offer.height)]
-                    if effects := await self._begin_with(peer, offer, validators):
-                        return effects
-            if self._network.peers() and not found:
+            holders = await self._holders(trusted)
+            for offer in sorted(
+                holders,
+                key=lambda one: (self._store.piece_count(one.name), len(holders[one]), one.height),
+                reverse=True,
+            ):
+                validators = trusted[self._epoch_from(offer.height)]
+                if effects := await self._begin_with(offer, holders[offer], validators):
+                    return effects
+            if self._network.peers() and not holders:
                 break
             await trio.sleep(ROUND_PAUSE_S)
         return ()
+
+    async def _holders(self, trusted: Trusted) -> dict[Offer, list[Account]]:
+        """Who offers what, of that with which this node may begin."""
+        peers = self._network.peers()
+        told: dict[Account, tuple[Offer, ...]] = {}
+
+        async def ask(peer: Account) -> None:
+            told[peer] = await self._offers_of(peer)
+
+        async with trio.open_nursery() as nursery:
+            for peer in peers:
+                nursery.start_soon(ask, peer)
+        holders: dict[Offer, list[Account]] = {}
+        for peer in peers:
+            for offer in told[peer]:
+                if self._may_begin_with(peer, offer, trusted):
+                    holders.setdefault(offer, []).append(peer)
+        return holders
 
     async def _offers_of(self, peer: Account) -> tuple[Offer, ...]:
         try:
@@ -177,32 +197,61 @@ class Beginning:
         return self._replica.machine.epoch(Tick(height + 1))
 
     async def _begin_with(
-        self, peer: Account, offer: Offer, trusted: Validators
+        self, offer: Offer, holders: Sequence[Account], trusted: Validators
     ) -> tuple[Effect, ...]:
-        """What came of the offered snapshot; nothing unless it was fetched, proven and kept."""
-        try:
-            payload = await fetch_snapshot(self._network, peer, offer)
-            snapshot = await self._offload(lambda: Snapshot.read(payload))
-            section = await self._ask_blocks(peer, above(snapshot.height))
-            if snapshot.height != offer.height:
-                raise Refused(Reason.WRONG_BODY, "a snapshot of another height")
-            adopted, effects = await self._adopt(snapshot, section.blocks, trusted)
-        except RequestFailed:
-            return ()
-        except Refused as refusal:
+        """What came of an offered snapshot; nothing unless it was fetched, proven and kept."""
+
+        def blame(peer: Account, refusal: Refused) -> None:
             if refusal.reason is not Reason.UNPROVEN_STATE:
                 self._refused.add((peer, offer.name))
             self._blame(peer, "snapshot", refusal)
+
+        payload = await fetch_snapshot(self._network, self._store, offer, holders, blame)
+        if payload is None:
             return ()
+        for peer in holders:
+            try:
+                section = await self._ask_blocks(peer, above(offer.height))
+            except RequestFailed:
+                continue
+            except Refused as refusal:
+                self._blame(peer, "certified blocks", refusal)
+                continue
+            try:
+                adopted, effects = await self._begin_at(offer, payload, section.blocks, trusted)
+            except Refused as refusal:
+                if refusal.reason is Reason.UNPROVEN_STATE:
+                    blame(peer, refusal)
+                    continue
+                for holder in holders:
+                    blame(holder, refusal)
+                self._store.forget_pieces()
+                return ()
+            self._observer(replace(adopted, peer=peer))
+            return effects
+        return ()
+
+    async def _begin_at(
+        self,
+        offer: Offer,
+        payload: bytes,
+        following: Sequence[CertifiedBlock],
+        trusted: Validators,
+    ) -> tuple[SnapshotAdopted, tuple[Effect, ...]]:
+        """Adopt and keep a snapshot with the blocks that follow it. Raises Refused."""
+        snapshot = await self._offload(lambda: Snapshot.read(payload))
+        if snapshot.height != offer.height:
+            raise Refused(Reason.WRONG_BODY, "a snapshot of another height")
+        adopted, effects = await self._adopt(snapshot, following, trusted)
         log.info("beginning with the snapshot of height %d", snapshot.height)
         with self._store.transaction():
             self._store.put_snapshot(snapshot.height, offer.name, payload)
+            self._store.forget_pieces()
             for effect in effects:
                 if isinstance(effect, Keep):
                     put_certified(self._store, effect.certified)
             finalise(self._store, effects)
-        self._observer(replace(adopted, peer=peer))
-        return effects
+        return adopted, effects
 
     async def _adopt(
         self,

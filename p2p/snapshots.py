@@ -6,9 +6,15 @@ The rules:
 
 - A node offers what its store keeps: the snapshots of the newest two borders, each with its name,
   the digest of its bytes. A piece is asked for by name and number and has :data:`PIECE_BYTES`.
-- The newcomer asks one peer after the other, for the newest offer first. Bytes that do not have
-  their name, are no snapshot, or whose accounts do not have the root that the state names, end with
-  a reason and are held against the peer.
+- The newcomer asks all peers that offer a snapshot for its pieces at once (``p2p.ranges``). What
+  arrived is in the store, so that whoever was interrupted asks for the rest only, of whoever
+  offers it then.
+- A piece shows nothing of itself but its length; only the whole has a name. When it has another,
+  all pieces are thrown away. If one peer sent all of them, that is its fault. If several did, or
+  some are from an earlier life, nobody knows who lied: then the whole is fetched of one peer after
+  the other, until one sends it, and each that sends another is blamed.
+- Bytes that are no snapshot, or whose accounts do not have the root that the state names, are held
+  against all who offer them: honest nodes offer what they made or proved themselves.
 - What is left to prove, that the state is that of the log, the replica proves with the blocks that
   follow (``protocol.handover``).
 
@@ -19,16 +25,19 @@ and :class:`~protocol.ports.RequestFailed`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
+
+import trio
 
 from p2p.limits import MIB
+from p2p.ranges import Plan, Range
 from p2p.store import Store
 from protocol.codec import decode, encode
 from protocol.errors import Reason, Refused
 from protocol.handover import SNAPSHOT_BYTES_MAX, snapshot_name
-from protocol.ports import Network
+from protocol.ports import Network, RequestFailed
 from protocol.types import LENGTHS, Account, Count, Digest, Milliseconds, Tick
 
 OFFERS_REQUEST: Final = "snapshots"
@@ -65,6 +74,10 @@ class Offer:
     pieces: Count
 
 
+Blame: TypeAlias = Callable[[Account, Refused], None]
+"""Told what a peer sent that is refused."""
+
+
 # --- serving ---
 
 
@@ -99,17 +112,74 @@ async def fetch_offers(network: Network, peer: Account) -> tuple[Offer, ...]:
     return tuple(sorted(offers, key=lambda one: one.height, reverse=True))
 
 
-async def fetch_snapshot(network: Network, peer: Account, offer: Offer) -> bytes:
-    """The bytes of an offered snapshot. Raises RequestFailed, and Refused for other bytes."""
-    payload = b"".join([piece async for piece in _pieces(network, peer, offer)])
-    if snapshot_name(payload) != offer.name:
-        raise Refused(Reason.WRONG_BODY, "a snapshot has another name")
-    return payload
+async def fetch_snapshot(
+    network: Network, store: Store, offer: Offer, holders: Sequence[Account], blame: Blame
+) -> bytes | None:
+    """The bytes of an offered snapshot; None when they are not to be had of those who offer it.
+
+    :param holders: who offers it.
+    :param blame: told of a peer that sent something else.
+    """
+    hands: list[Sequence[Account]] = [holders]
+    while hands:
+        givers = hands.pop(0)
+        is_of_one = len(givers) == 1 and not store.piece_count(offer.name)
+        if not await _gather(network, store, offer, givers, blame):
+            if givers == holders:
+                return None
+            store.forget_pieces()
+            continue
+        payload = b"".join(store.pieces(offer.name))
+        if snapshot_name(payload) == offer.name:
+            return payload
+        store.forget_pieces()
+        if is_of_one:
+            blame(givers[0], Refused(Reason.WRONG_BODY, "a snapshot has another name"))
+        else:
+            hands += [(one,) for one in holders]
+    return None
 
 
-async def _pieces(network: Network, peer: Account, offer: Offer) -> AsyncIterator[bytes]:
-    for number in range(offer.pieces):
-        request = offer.name + number.to_bytes(_NUMBER_BYTES, "big")
-        yield await network.request(
-            peer, PIECE_REQUEST, request, size_max=PIECE_BYTES, timeout_ms=PIECE_TIMEOUT_MS
-        )
+async def _gather(
+    network: Network, store: Store, offer: Offer, givers: Sequence[Account], blame: Blame
+) -> bool:
+    """Fetch the pieces that are not here, each from whoever is free. Whether all are here."""
+    first = store.piece_count(offer.name)
+    plan: Plan[bytes] = Plan(Range(first, offer.pieces - 1), 1)
+    changed = trio.Event()
+
+    async def ask(peer: Account, number: int) -> None:
+        try:
+            plan.arrive(peer, number, await _fetch_piece(network, peer, offer, number))
+        except RequestFailed:
+            plan.fail(peer)
+        except Refused as refusal:
+            plan.fail(peer)
+            blame(peer, refusal)
+        changed.set()
+
+    async with trio.open_nursery() as nursery:
+        while not plan.is_complete:
+            for peer, part in plan.ask(givers):
+                nursery.start_soon(ask, peer, part.first)
+            arrived = plan.take()
+            if arrived is not None:
+                store.put_piece(offer.name, arrived.range.first, arrived.payload)
+            elif plan.is_idle:
+                break
+            else:
+                await changed.wait()
+                changed = trio.Event()
+    return plan.is_complete
+
+
+async def _fetch_piece(network: Network, peer: Account, offer: Offer, number: int) -> bytes:
+    """One piece. Raises RequestFailed, and Refused for one that is too short."""
+    request = offer.name + number.to_bytes(_NUMBER_BYTES, "big")
+    piece = await network.request(
+        peer, PIECE_REQUEST, request, size_max=PIECE_BYTES, timeout_ms=PIECE_TIMEOUT_MS
+    )
+    is_last = number == offer.pieces - 1
+    if not piece or (len(piece) < PIECE_BYTES and not is_last):
+        raise Refused(Reason.WRONG_BODY, f"piece {number} has {len(piece)} bytes")
+    return piece

@@ -63,6 +63,8 @@ _SCHEMA: Final = (
     "CREATE TABLE note (name TEXT NOT NULL PRIMARY KEY, payload BLOB NOT NULL) STRICT",
     "CREATE TABLE snapshot (height INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE,"
     " payload BLOB NOT NULL) STRICT",
+    "CREATE TABLE piece (number INTEGER PRIMARY KEY, name BLOB NOT NULL,"
+    " payload BLOB NOT NULL) STRICT",
 )
 
 _DAMAGED: Final = (
@@ -358,6 +360,27 @@ class Store:
         return self._bytes(
             "SELECT substr(payload, ?, ?) FROM snapshot WHERE name = ?", start + 1, length, name
         )
+
+    def put_piece(self, name: bytes, number: int, payload: bytes) -> None:
+        """Keep a piece of a snapshot that is not whole yet, in place of pieces of another name."""
+        with self._atomic("put_piece"):
+            self._rows("DELETE FROM piece WHERE name <> ?", name)
+            self._rows("INSERT OR REPLACE INTO piece VALUES (?, ?, ?)", number, name, payload)
+
+    def pieces(self, name: bytes) -> list[bytes]:
+        """The kept pieces of a snapshot, by number."""
+        rows = self._rows("SELECT payload FROM piece WHERE name = ? ORDER BY number", name)
+        return [payload for (payload,) in rows]
+
+    def piece_count(self, name: bytes) -> int:
+        """How many pieces of a snapshot are kept."""
+        count: int = self._value("SELECT count(*) FROM piece WHERE name = ?", name)
+        return count
+
+    def forget_pieces(self) -> None:
+        """Forget the pieces: what they are of is whole, or no snapshot."""
+        with self._atomic("forget_pieces"):
+            self._rows("DELETE FROM piece")
 
     # bodies and notes
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import trio
 
+from p2p import snapshots
 from p2p.observing import MessageRefused, ProofStarted, SnapshotAdopted
 from p2p.snapshots import (
     OFFERS_MAX,
@@ -135,17 +136,120 @@ def serving(store: Store) -> Any:
     )
 
 
-def fetch(peer: Any, offer: Offer) -> bytes:
-    return trio.run(fetch_snapshot, peer, PEER, offer)
+class Hands:
+    """Peers that each answer for pieces in their own way, and what became of the fetch."""
+
+    def __init__(self, folder: Path, payload: bytes) -> None:
+        self.payload = payload
+        self.offer = Offer(Tick(16), snapshot_name(payload), Count(-(-len(payload) // PIECE_BYTES)))
+        self.store = Store(folder / "newcomer.sqlite", NetworkId(bytes(32)))
+        self.answers: dict[Account, Callable[[int], bytes | None]] = {}
+        self.asked: list[tuple[Account, int]] = []
+        self.blamed: list[Account] = []
+
+    def right(self, number: int) -> bytes:
+        return self.payload[number * PIECE_BYTES : (number + 1) * PIECE_BYTES]
+
+    def wrong(self, number: int) -> bytes:
+        return bytes(len(self.right(number)))
+
+    async def request(self, peer: Account, _name: str, body: bytes, **_: Any) -> bytes:
+        number = int.from_bytes(body[32:], "big")
+        self.asked.append((peer, number))
+        await trio.lowlevel.checkpoint()
+        answer = self.answers[peer](number)
+        if answer is None:
+            raise RequestFailed("timeout")
+        return answer
+
+    def fetch(self, *answers: Callable[[int], bytes | None]) -> bytes | None:
+        """Fetch of as many peers as there are answers."""
+        self.answers = dict(zip(HOLDERS, answers, strict=False))
+        self.asked.clear()
+        network: Any = self
+
+        def blame(peer: Account, refusal: Refused) -> None:
+            assert refusal.reason is Reason.WRONG_BODY
+            self.blamed.append(peer)
+
+        async def main() -> bytes | None:
+            return await fetch_snapshot(network, self.store, self.offer, list(self.answers), blame)
+
+        return trio.run(main)
 
 
-def test_a_snapshot_travels_in_pieces(store: Store) -> None:
+HOLDERS = [Account(bytes([number]) * 32) for number in range(4)]
+
+
+@pytest.fixture
+def hands(tmp_path: Path) -> Iterator[Hands]:
+    hands = Hands(tmp_path, b"".join(bytes([number]) * PIECE_BYTES for number in range(6)) + b"!")
+    with hands.store:
+        yield hands
+
+
+def test_pieces_come_from_all_who_offer_them(hands: Hands) -> None:
+    assert hands.fetch(hands.right, hands.right, hands.right) == hands.payload
+    assert sorted(number for _, number in hands.asked) == list(range(7))
+    assert {peer for peer, _ in hands.asked} == set(HOLDERS[:3])
+    assert not hands.blamed
+
+
+def test_a_fetch_that_was_interrupted_asks_for_the_rest_only(hands: Hands) -> None:
+    assert hands.fetch(lambda number: hands.right(number) if number < 4 else None) is None
+    assert hands.store.piece_count(hands.offer.name) == 4
+    assert hands.fetch(lambda _: None, hands.right) == hands.payload
+    assert {number for _, number in hands.asked} == {4, 5, 6}
+    assert not hands.blamed
+
+
+def test_who_sent_all_of_something_else_is_blamed(hands: Hands) -> None:
+    assert hands.fetch(hands.wrong) is None
+    assert hands.blamed == HOLDERS[:1]
+    assert not hands.store.piece_count(hands.offer.name)
+
+
+def test_of_several_hands_nobody_is_blamed_who_did_not_send_all_of_it(hands: Hands) -> None:
+    assert hands.fetch(hands.right, hands.wrong, hands.right) == hands.payload
+    assert not hands.blamed
+    hands.store.forget_pieces()
+    assert hands.fetch(hands.wrong, hands.right, hands.wrong) == hands.payload
+    assert hands.blamed == HOLDERS[:1]
+
+
+def test_pieces_of_an_earlier_life_are_held_against_nobody(hands: Hands) -> None:
+    assert hands.fetch(lambda number: hands.wrong(number) if number < 4 else None) is None
+    assert hands.fetch(hands.right) == hands.payload
+    assert not hands.blamed
+
+
+def test_a_piece_of_a_wrong_length_is_refused_at_once(hands: Hands) -> None:
+    assert hands.fetch(lambda number: hands.right(number)[1:], hands.right) == hands.payload
+    assert hands.blamed == HOLDERS[:1]
+    assert len(hands.asked) == 8
+
+
+def test_pieces_of_one_name_are_kept(store: Store) -> None:
+    store.put_piece(b"one", 0, b"a")
+    store.put_piece(b"one", 1, b"b")
+    assert store.pieces(b"one") == [b"a", b"b"]
+    store.put_piece(b"other", 0, b"c")
+    assert (store.piece_count(b"one"), store.pieces(b"other")) == (0, [b"c"])
+    store.forget_pieces()
+    assert not store.piece_count(b"other")
+
+
+def test_a_snapshot_travels_in_pieces(store: Store, hands: Hands) -> None:
     payloads = {16: b"a" * (2 * PIECE_BYTES), 32: bytes(range(256)) * 5_000}
     for height, payload in payloads.items():
         store.put_snapshot(height, snapshot_name(payload), payload)
     offers = trio.run(fetch_offers, serving(store), PEER)
     assert [(one.height, one.pieces) for one in offers] == [(32, 2), (16, 2)]
-    assert [fetch(serving(store), one) for one in offers] == [payloads[32], payloads[16]]
+    for offer in offers:
+        fetched = trio.run(
+            fetch_snapshot, serving(store), hands.store, offer, [PEER], lambda *_: None
+        )
+        assert fetched == payloads[offer.height]
 
 
 @pytest.mark.parametrize("request_", [b"", bytes(33), bytes(34), bytes(35)])
@@ -155,13 +259,6 @@ def test_there_is_no_piece_of_what_is_not_kept(store: Store, request_: bytes) ->
     name = snapshot_name(b"state")
     assert read_piece(store, name + b"\0\0") == b"state"
     assert read_piece(store, name + b"\0\1") is None
-
-
-def test_bytes_of_another_name_are_refused(store: Store) -> None:
-    peer: Any = Peer({PIECE_REQUEST: lambda _body: b"lie"})
-    with pytest.raises(Refused) as refusal:
-        fetch(peer, Offer(Tick(16), snapshot_name(b"truth"), Count(1)))
-    assert refusal.value.reason is Reason.WRONG_BODY
 
 
 @pytest.mark.parametrize(
@@ -374,6 +471,49 @@ def test_a_node_that_forgot_its_old_log_goes_on_from_its_own_snapshot(tmp_path: 
     place.town.assert_agreement()
     assert begins[0] == 2 * EPOCH
     assert keeper.running.replica.halted is None
+
+
+def test_who_is_stopped_while_it_fetches_asks_for_the_rest_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshots, "PIECE_BYTES", 256)
+    monkeypatch.setattr(snapshots, "PIECES_MAX", 1_000)
+    place = Newcomers(tmp_path)
+    asked: list[int] = []
+    lives: list[list[int]] = []
+
+    async def story(nursery: trio.Nursery) -> None:
+        await place.stay_away()
+        for resident in place.others:
+            network: Any = resident.running._parts.network
+            answers = network._registry.answers
+            honest = answers[PIECE_REQUEST]
+
+            async def noted(peer: Account, body: bytes, honest: Any = honest) -> bytes | None:
+                asked.append(int.from_bytes(body[32:], "big"))
+                place.town.changed()
+                answer: bytes | None = await honest(peer, body)
+                return answer
+
+            answers[PIECE_REQUEST] = noted
+        place.arrive(nursery)
+        await place.town.until(lambda: len(asked) >= 12)
+        place.newcomer.stop()
+        await trio.sleep(0.5)
+        lives.append(asked.copy())
+        asked.clear()
+        nursery.start_soon(place.newcomer.run)
+        await place.caught_up(4)
+
+    live(place.town, story)
+    place.town.assert_agreement()
+    assert not place.refusals
+    first, (earlier,) = place.first_height, lives
+    assert first > 2 * EPOCH
+    assert asked
+    assert min(asked) > 0
+    assert set(earlier) | set(asked) == set(range(max(asked) + 1))
+    assert len(set(earlier) & set(asked)) <= len(place.others)
 
 
 # --- in the middle of a job ---
