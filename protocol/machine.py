@@ -68,6 +68,7 @@ from protocol.messages import (
     JobHeader,
     LogHeader,
     Operation,
+    Presence,
     ProofEvidence,
     ProofRecord,
     ProposalEvidence,
@@ -547,6 +548,8 @@ class Machine:
             self._punish(frame, operation.sender, payload, identity)
         elif isinstance(payload, ProofEvidence):
             self._punish_forger(operation.sender, payload, identity)
+        elif isinstance(payload, Presence):
+            return  # that it was ordered is all that it says
         elif isinstance(payload, STAKING):
             self.staking.on_operation(frame, operation.sender, payload, identity)
         elif isinstance(payload, self.sequencing.handles):

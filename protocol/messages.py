@@ -360,6 +360,11 @@ class Undelegate:
     amount: Amount
 
 
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """The sender is there: a validator that was left out as absent comes back."""
+
+
 Payload: TypeAlias = (
     Intent
     | BlockCommitment
@@ -378,6 +383,7 @@ Payload: TypeAlias = (
     | Unstake
     | Delegate
     | Undelegate
+    | Presence
 )
 
 

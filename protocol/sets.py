@@ -11,7 +11,8 @@ Rules.
 2. Who missed more than half of the votes of an epoch ``e - 2``, by the certificates that the
    headers of the epoch carry, is *absent* and left out of the set of epoch ``e``.
 3. Who is absent comes back by voting while it is still in a set, or by any operation of its own
-   that is ordered; then the next set that is made has it again.
+   that is ordered; then the next set that is made has it again. Who has nothing else to say sends a
+   :class:`~protocol.messages.Presence`, which costs a fee like any other.
 4. The absent are left out, smallest stakes first, only as long as those who stay hold more than
    two thirds of the stake of rule 1: a quorum of the whole. Where nobody has stake the set stays.
 
@@ -121,6 +122,10 @@ class Sets:
         self._certificates += 1
         for voter in voters:
             self._votes[voter] = self._votes.get(voter, 0) + 1
+
+    def is_absent(self, account: Account) -> bool:
+        """Whether the account is left out of the next set that is made, as far as that is safe."""
+        return account in self._absent
 
     def on_operation(self, sender: Account) -> None:
         """An operation was ordered: its sender is there."""

@@ -79,6 +79,7 @@ from scripts.records import plain, read_lines, record, record_of, write_json
 from scripts.rules import machine_of
 from scripts.statistics import PAUSE_S, measure
 from sequencer.agent import SequencerAgent, SequencerSettings
+from sequencer.attendance import AttendanceAgent
 from sequencer.awards import AwardAgent, AwardSettings
 from sequencer.mempool import TRANSFERS_MAX
 from sequencer.traffic import Traffic
@@ -542,8 +543,8 @@ def make_agents(
     genesis: Genesis,
     backend: Plonky2Backend | ModelledBackend,
 ) -> tuple[Agent, ...]:
-    """The agents that the configuration asks for, and a juror for as long as there is log stake."""
-    agents: list[Agent] = [JurorAgent()]
+    """The agents that the configuration asks for, and those of whoever comes to have log stake."""
+    agents: list[Agent] = [JurorAgent(), AttendanceAgent()]
     if configuration.prover is not None:
         agents += _proving_agents(configuration.prover, backend, backs_up=configuration.backup)
     if (own := configuration.sequencer) is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from protocol.messages import AddStake, Delegate, Pay, StakeKind, Undelegate, Unstake
+from protocol.messages import AddStake, Delegate, Pay, Presence, StakeKind, Undelegate, Unstake
 from protocol.testing.cast import NEWCOMER, OUTSIDER, PROVERS, SEQUENCERS, actor
 from protocol.testing.moves import ANYBODY, MOVES, Move, accuse, name_of
 from protocol.testing.world import World
@@ -59,8 +59,12 @@ def settle_in(world: World, *, kind: StakeKind, amount: int) -> None:
 
 
 def doze(world: World, *, who: str, ticks: int) -> None:
-    """A validator does not vote for so many ticks, or until it is woken by no ticks at all."""
+    """A validator does not vote for so many ticks, or until all are woken by no ticks at all, when
+    it says that it is there.
+    """
     if ticks == 0:
+        if who in world.asleep:
+            world.say(who, Presence())
         world.asleep.clear()
         return
     world.asleep.add(who)

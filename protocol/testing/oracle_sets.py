@@ -8,7 +8,7 @@ from typing import TypeAlias
 from protocol.events import KeyRegistered, SetChanged
 from protocol.ledger import Moved, PocketKind
 from protocol.machine import FinalBlock, Machine
-from protocol.messages import Operation
+from protocol.messages import Operation, Presence
 from protocol.testing.oracles import Oracle, Page, must
 from protocol.testing.scenario import Scenario
 from protocol.types import Account
@@ -65,6 +65,8 @@ class SetsOracle(Oracle):
         """Any operation in its place shows that its sender is there."""
         if reason not in ("EXPIRED", "VALID_TOO_LONG", "DUPLICATE"):
             self.away.discard(operation.sender)
+            if isinstance(operation.payload, Presence):
+                must(reason in (None, "FEE_UNPAYABLE"), "presence refused", page.tick, reason)
 
     def conclude(self, page: Page, machine: Machine) -> None:
         """At the end of an epoch make the set of the one after the next."""

@@ -29,6 +29,7 @@ from protocol.messages import (
     JobHeader,
     Operation,
     Pay,
+    Presence,
     ProofEvidence,
     ProposalEvidence,
     StakeKind,
@@ -160,6 +161,8 @@ class Audit:
                 return self._take_backup(moment, sender, payload)
             case VoteEvidence() | ProposalEvidence() as payload:
                 return self._punish(moment, payload)
+            case Presence():
+                return True
             case Pay() | AddStake() | Delegate() | Unstake() | Undelegate() as payload:
                 return self._move(moment, sender, payload)
             case payload:

@@ -5,13 +5,24 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from p2p.observing import SnapshotAdopted
+from p2p.observing import MessageRefused, SnapshotAdopted
+from protocol.errors import Reason
+from protocol.types import Stake
+from scripts.bundle import BundleError
 from scripts.records import read_lines
-from tests.processes.test_join import PATIENCE_S, Shared, finals, founded, wait_for_final
+from tests.processes.test_join import (
+    PATIENCE_S,
+    Shared,
+    finals,
+    founded,
+    join,
+    wait_for_final,
+)
 from tests.processes.test_testnet import output_of, provnet
 
 EPOCH = 8
@@ -95,3 +106,22 @@ def test_whoever_wants_it_applies_the_whole_log(old: Shared, tmp_path: Path) -> 
     said = joined(old, tmp_path / "node", "--from-genesis")
     assert "began with" not in said
     assert min(agree(old, tmp_path / "node")) == 1
+
+
+def test_whom_the_bundle_does_not_name_proves_nothing_and_its_checkpoint_is_missed(
+    old: Shared, tmp_path: Path
+) -> None:
+    """The snapshots of these peers are refused; then their log shows that it is another one."""
+    bundle = old.bundle
+    assert bundle.checkpoint is not None
+    sets = tuple(
+        tuple(replace(one, stake=Stake(one.stake + 1)) for one in members)
+        for members in bundle.checkpoint.sets
+    )
+    wrong = replace(bundle.checkpoint, sets=sets, block=bytes(32))
+    with pytest.raises(BundleError, match="another block at height"):
+        join(replace(bundle, checkpoint=wrong), tmp_path)
+    events = list(read_lines(tmp_path / "node" / "events.jsonl"))
+    refused = {one["reason"] for one in events if one["kind"] == MessageRefused.__name__}
+    assert Reason.UNTRUSTED_SET.name in refused
+    assert not [one for one in events if one["kind"] == SnapshotAdopted.__name__]

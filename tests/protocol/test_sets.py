@@ -125,7 +125,9 @@ def test_an_operation_brings_the_absent_back_but_stands_for_no_vote() -> None:
     absent(sets, 0, 1, 2)
     sets.on_border(*whole)
     assert numbers(sets) == [0, 1, 2], "it said nothing since it left"
+    assert [sets.is_absent(account(n)) for n in range(4)] == [False, False, False, True]
     sets.on_operation(account(3))
+    assert not sets.is_absent(account(3))
     absent(sets, 0, 1, 2)
     sets.on_border(*whole)
     assert numbers(sets) == [0, 1, 2, 3]

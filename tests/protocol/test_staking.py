@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from protocol.events import ExitPaid, KeyRegistered, Staked, Unstaked
+from protocol.events import ExitPaid, KeyRegistered, OperationAccepted, Staked, Unstaked
 from protocol.ledger import (
     Cause,
     Moved,
@@ -20,6 +20,7 @@ from protocol.messages import (
     BlockCommitment,
     Delegate,
     Pay,
+    Presence,
     StakeKind,
     Undelegate,
     Unstake,
@@ -145,6 +146,17 @@ def test_a_key_counts_from_the_third_epoch_after_and_stays():
     events = at.step().events
     assert not of(KeyRegistered, events)
     assert len(of(Staked, events)) == 1
+
+
+def test_a_presence_costs_a_fee_and_moves_nothing_else():
+    at = world()
+    held, stakes = holds(at, balance(account(OUTSIDER))), at.machine.staking.snapshot()
+    at.say(OUTSIDER, Presence())
+    events = at.step().events
+    assert [one.payload for one in of(OperationAccepted, events)] == ["Presence"]
+    assert [one.cause for one in of(Moved, events)] == [Cause.OPERATION_FEE]
+    assert held - holds(at, balance(account(OUTSIDER))) == FEE
+    assert at.machine.staking.snapshot() == stakes
 
 
 def test_nobody_takes_out_more_than_it_has():
