@@ -10,8 +10,8 @@ arrives, run what it answers, and keep both in an order that survives a crash at
 - Effects are run in their order; what is signed is on disk before it is published.
 - Every event goes to the journal before it is applied, so that the run can be replayed; each life
   of the node begins there with what its replica was made from.
-- Bodies and proofs are checked, and proofs made, in tasks of their own that answer through the
-  inbox.
+- Bodies and proofs are checked (``p2p.checks``), and proofs made, in tasks of their own that answer
+  through the inbox.
 - Agents are asked after each event that concerns them; their actions are run like effects.
 - A node that hears of blocks it does not have, or sees no finality, has them fetched
   (``p2p.catching_up``).
@@ -35,6 +35,7 @@ import trio
 from p2p.archive import BODY_REQUEST, Archive, Offload
 from p2p.beginning import Beginning, Trusted
 from p2p.catching_up import CatchingUp
+from p2p.checks import Checks
 from p2p.journal import Entry, Journal, Started
 from p2p.judges import Judges
 from p2p.limits import HISTORY_EPOCHS, Size
@@ -82,7 +83,6 @@ from protocol.events import JobOpened, JobSettled, JobVoided
 from protocol.happenings import (
     BlockFinal,
     BlockHeard,
-    BodyChecked,
     CertifiedHeard,
     CheckBody,
     ClockJudged,
@@ -101,19 +101,15 @@ from protocol.happenings import (
 )
 from protocol.machine import Machine
 from protocol.messages import (
-    BackupBlock,
     Bid,
     LogBlock,
     Payload,
-    ProofEvidence,
     ProofRecord,
     SignedBid,
     SignedOperation,
     SignedTransfer,
     SignedVote,
-    UncleClaim,
     body_hash,
-    operation_hash,
     sign_bid,
 )
 from protocol.ports import Clock, Network, ProverBackend, RollupState, Topic
@@ -132,9 +128,6 @@ from protocol.types import (
 
 INBOX_MAX: Final = 4_096
 """Events waiting for the owner; what arrives beyond is ignored and fetched later."""
-
-CHECKS_MAX: Final = 64
-"""Bodies being fetched and checked at a time; more wait for their turn."""
 
 PROOF_LIFE_EPOCHS: Final = 2
 """For so many epochs proofs of closed jobs are kept: evidence and uncles are over by then."""
@@ -230,7 +223,13 @@ class Node:
             observer=parts.observer,
         )
         self._running: dict[ProofKey, trio.CancelScope] = {}
-        self._checks = trio.CapacityLimiter(CHECKS_MAX)
+        self._checks = Checks(
+            replica=parts.replica,
+            archive=self._archive,
+            store=parts.store,
+            clock=parts.clock,
+            deliver=self._send.send,
+        )
         self._jobs_opened = 0
         self._began_ms, self._final_slot = parts.clock.now_ms(), Slot(0)
         self._is_paused = is_paused(self)
@@ -311,8 +310,7 @@ class Node:
             "pending_operations": Size(len(self._replica.pending()), PENDING_MAX),
             "seen_messages": self._judges.seen,
             "refusals": Size(len(self.refusals)),
-            "checks": Size(self._checks.borrowed_tokens, CHECKS_MAX),
-            "checks_waiting": Size(self._checks.statistics().tasks_waiting, PENDING_MAX),
+            **self._checks.sizes(),
             "running_proofs": Size(len(self._running)),
             "open_jobs": Size(len(self.machine.jobs)),
             "pockets": Size(len(self.machine.ledger.pockets())),
@@ -369,7 +367,7 @@ class Node:
 
     async def _recall(self) -> None:
         for signed in await self._beginning.records():
-            self._fetch_recorded(signed)
+            self._check_if_needed(signed)
 
     def _retell(self, effects: Sequence[Effect]) -> None:
         """Tell what came of blocks that are stored already."""
@@ -377,7 +375,7 @@ class Node:
             if isinstance(effect, BlockFinal):
                 self._note_final(effect)
             elif isinstance(effect, CheckBody):
-                self._nursery.start_soon(self._check, effect.signed)
+                self._nursery.start_soon(self._checks.check, effect.signed)
 
     # --- stepping ---
 
@@ -435,7 +433,7 @@ class Node:
             case BlockFinal():
                 await self._finalise(effect)
             case CheckBody(signed):
-                self._nursery.start_soon(self._check, signed)
+                self._nursery.start_soon(self._checks.check, signed)
             case FetchBlocks():
                 self._catching_up.wake()
             case Rejected():
@@ -480,38 +478,17 @@ class Node:
                     has_sequel=self.machine.proving.job(event.job) is not None,
                 )
         for signed in final.block.operations:
-            self._fetch_recorded(signed)
+            self._check_if_needed(signed)
         for job in self._archive.sequels():
             if self.machine.proving.job(job) is None:
                 self._archive.end(job, final.applied.tick)
         self._parts.observer(final)
 
-    def _fetch_recorded(self, signed: SignedOperation) -> None:
-        """A recorded proof that was not checked here is still needed by whoever merges it, and the
-        root of a backup by whoever asks for it.
-        """
-        record = signed.operation.payload
-        if isinstance(record, BackupBlock) and self._parts.store.body(record.proof) is None:
-            self._nursery.start_soon(self._check, signed)
-        if not isinstance(record, ProofRecord) or record.job not in self.machine.jobs:
-            return
-        known = self._archive.proofs(record.job, record.index)
-        if all(one.record != record for one in known):
-            self._nursery.start_soon(self._check, signed)
+    def _check_if_needed(self, ordered: SignedOperation) -> None:
+        if self._checks.is_needed(ordered):
+            self._nursery.start_soon(self._checks.check, ordered)
 
-    # --- bodies ---
-
-    async def _check(self, signed: SignedOperation) -> None:
-        """Fetch and check a body, then tell the replica."""
-        payload = signed.operation.payload
-        async with self._checks:
-            record = _record_of(payload)
-            job = None if record is None else self.machine.proving.job(record.job)
-            fault = await self._archive.check(signed, job)
-        now_ms = self._parts.clock.now_ms()
-        if isinstance(payload, ProofRecord) and fault is None:
-            await self._send.send(ProofKnown(KnownProof(signed.operation.sender, payload)))
-        await self._send.send(BodyChecked(operation_hash(signed.operation), fault, now_ms))
+    # --- what else is told ---
 
     async def judge_clock(self, *, is_right: bool) -> None:
         """Say whether the clock is right: while it is not, nothing is proposed or voted for."""
@@ -616,10 +593,3 @@ class Node:
                 self._parts.observer(ProofFinished(key, worked.wall_ms, worked.threads))
                 wall_ms, threads = Milliseconds(worked.wall_ms), Count(worked.threads)
                 await self._send.send(ProofMade(key, task, worked.proof, wall_ms, threads))
-
-
-def _record_of(payload: Payload) -> ProofRecord | None:
-    """The record that an operation is, claims, or denounces."""
-    if isinstance(payload, ProofEvidence | UncleClaim):
-        return payload.record
-    return payload if isinstance(payload, ProofRecord) else None
