@@ -120,7 +120,9 @@ def simulate(
     ] = 0,
     leaves: Annotated[int, typer.Option(help="Leaves of each proof tree: 1, 2, 4, 8, ...")] = 4,
     blocks: Annotated[int, typer.Option(help="Rollup blocks that all nodes have to settle.")] = 3,
-    slot_ms: Annotated[int, typer.Option(help="Length of a slot.")] = 1_000,
+    slot_ms: Annotated[
+        int, typer.Option(min=0, help="Length of a slot; 0: by number of nodes.")
+    ] = 0,
     seed: Annotated[int, typer.Option(min=0, help="What everything follows from.")] = 0,
     seeds: Annotated[str, typer.Option(help="A..B: all these seeds instead.")] = "",
     jobs: Annotated[int, typer.Option(min=0, help="Processes; 0: one for each core.")] = 0,
@@ -140,6 +142,7 @@ def simulate(
     """Run a whole network in this process, in virtual time, as a function of a seed."""
     from rich.console import Console
 
+    from scripts.launcher.plan import usual_slot_ms
     from scripts.simulation import command
     from scripts.simulation.network import Size
     from scripts.simulation.run import Order
@@ -148,7 +151,7 @@ def simulate(
         nodes=nodes,
         validators=validators or command.half_of(nodes),
         leaves=leaves,
-        slot_ms=slot_ms,
+        slot_ms=slot_ms or usual_slot_ms(nodes),
         sets=tuple(settings or ()),
         sequencing=sequencing,
         proving=proving,

@@ -369,8 +369,13 @@ def network_defaults(backend: str, slot_ms: int) -> NetworkParameters:
     )
 
 
+def usual_slot_ms(nodes: int) -> int:
+    """Length of a slot for so many nodes, where nobody says otherwise."""
+    return max(SLOT_MS_MIN, SLOT_MS_PER_NODE * nodes)
+
+
 def _genesis(wish: Wish, members: tuple[Member, ...]) -> Genesis:
-    slot_ms = wish.slot_ms or max(SLOT_MS_MIN, SLOT_MS_PER_NODE * len(members))
+    slot_ms = wish.slot_ms or usual_slot_ms(len(members))
     sets = parse_sets(wish.sets)
     network = network_defaults(wish.backend, slot_ms)
     common = checked(NETWORK, "the network", network_kind(network), sets[NETWORK])

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from prover.pool import usable_cores
 from scripts.configuration import ConfigurationError
+from scripts.launcher.plan import usual_slot_ms
 from scripts.simulation.checkers.checker import Violation
 from scripts.simulation.faults import FaultPlan, read_plan
 from scripts.simulation.many import Timed, simulate_many, timed
@@ -134,7 +135,7 @@ def repeated_by(wishes: Wishes, seed: int) -> str:
         "--validators": (size.validators, half_of(size.nodes)),
         "--leaves": (size.leaves, usual_size.leaves),
         "--blocks": (order.blocks, usual.blocks),
-        "--slot-ms": (size.slot_ms, usual_size.slot_ms),
+        "--slot-ms": (size.slot_ms, usual_slot_ms(size.nodes)),
         "--faults": (wishes.faults, ""),
         "--minutes": (order.safety_ms / 60_000, usual.safety_ms / 60_000),
         "--sequencing": (size.sequencing, usual_size.sequencing),

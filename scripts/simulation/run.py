@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -24,6 +26,10 @@ more are asked for again, and what was lost is given up.
 
 PATIENCE_SLOTS_PER_BLOCK: Final = 60
 """Slots that each block may take after that."""
+
+
+COLLECTED: Final = (50_000, 20, 50)
+"""Thresholds of Python's collector during a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +93,19 @@ def simulate(order: Order) -> Outcome:
 
     :raises Complaint: for what no network can be made of.
     """
-    with shared() if order.is_sharing else nullcontext():
+    with shared() if order.is_sharing else nullcontext(), rarely_collected():
         return run_virtually(_Run(order).run, f"turns {order.seed}")
+
+
+@contextmanager
+def rarely_collected() -> Iterator[None]:
+    """Look for garbage less often: a run makes many objects that live until it ends."""
+    before = gc.get_threshold()
+    gc.set_threshold(*COLLECTED)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 class _Run:

@@ -26,6 +26,7 @@ from protocol.messages import body_hash
 from protocol.ports import Answer, Topic
 from protocol.types import Account
 from scripts.launcher.plan import Wish
+from scripts.simulation.scheduling import run_virtually
 from tests.p2p.town import Town
 
 WISH = Wish(
@@ -130,10 +131,7 @@ def live(folder: Path, killer: Killer, blocks: int, seed: int) -> None:
                 await town.until(done(town, before, blocks))
                 nursery.cancel_scope.cancel()
 
-    random.seed(seed)
-    clock = trio.testing.MockClock(autojump_threshold=0)
-    clock.jump(killer.woke_at_s())
-    trio.run(main, clock=clock)
+    run_virtually(main, seed, killer.woke_at_s())
     town.assert_agreement()
 
 

@@ -1,21 +1,16 @@
 """A whole network in one process: the node's own code over the memory network, in virtual time.
 
-Trio picks among runnable tasks by lot. Here the lots come from a seed, as Hypothesis and
-pytest-trio have it, so that a story that was told once is told again.
+Unlike the nodes of ``scripts.simulation``, residents write files, and a story says what happens.
 """
 
 from __future__ import annotations
 
 import contextlib
-import random
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-import pytest
 import trio
-import trio._core._run as scheduler
-import trio.testing
 
 from p2p.beginning import Trusted
 from p2p.journal import Journal
@@ -35,24 +30,12 @@ from scripts.cheats.node import Cheats
 from scripts.launcher.mischief import Mischief, make_mischief
 from scripts.launcher.plan import Member, Wish, make_plan
 from scripts.node import EVENTS, Conduct, EventLog, make_agents, make_replica, report
+from scripts.simulation.scheduling import VirtualClock, inline, run_virtually
 
 T = TypeVar("T")
 START_MS = 2_000
 SCHEDULE = 7
 """Seed of the order in which runnable tasks take turns."""
-
-
-class VirtualClock:
-    """Trio's clock as wall-clock time."""
-
-    def now_ms(self) -> Milliseconds:
-        return Milliseconds(round(trio.current_time() * 1000))
-
-
-async def inline(check: Callable[[], T], /) -> T:
-    """A check takes no virtual time; a thread would let the clock run away."""
-    await trio.lowlevel.checkpoint()
-    return check()
 
 
 class Resident:
@@ -223,7 +206,4 @@ def live(town: Town, story: Callable[[trio.Nursery], Any], *, hours: float = 1.0
                 await story(nursery)
                 nursery.cancel_scope.cancel()
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scheduler, "_ALLOW_DETERMINISTIC_SCHEDULING", True)
-        patch.setattr(scheduler, "_r", random.Random(SCHEDULE))
-        trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+    run_virtually(main, SCHEDULE)

@@ -28,7 +28,7 @@ from scripts.greeting import (
     Reading,
     clock_error_ms,
 )
-from tests.p2p.town import VirtualClock
+from scripts.simulation.scheduling import VirtualClock
 from tests.scripts.network import SLOT_MS, genesis
 
 GENESIS = genesis("modelled")
@@ -76,6 +76,7 @@ def test_one_liar_of_four_never_makes_it_worse(true_ms: int, lies: list[int]) ->
 
 class SkewedClock(VirtualClock):
     def __init__(self, skew_ms: int) -> None:
+        super().__init__()
         self.skew_ms = skew_ms
 
     def now_ms(self) -> Milliseconds:

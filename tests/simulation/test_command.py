@@ -44,7 +44,7 @@ OUTCOME = Outcome(
 BROKEN = replace(
     OUTCOME, seed=6, violations=(Violation("one log", 12_300, "prover-1", "there are two"),)
 )
-SMALL = ("--nodes", "3", "--validators", "2", "--leaves", "1", "--blocks", "1")
+SMALL = ("--nodes", "3", "--validators", "2", "--leaves", "1", "--blocks", "1", "--slot-ms", "1000")
 
 
 def test_a_run_is_told_in_a_few_lines() -> None:
@@ -88,11 +88,15 @@ def test_a_network_needs_somebody_to_order_and_somebody_to_prove() -> None:
 
 
 def test_a_seed_is_repeated_by_a_command_that_says_what_is_unusual() -> None:
-    assert repeated_by(Wishes(Order(0)), 7) == "./scripts/provnet simulate --seed 7"
-    order = Order(0, Size(nodes=6, validators=2, sets=("network.epoch_ticks=16",)), 5)
+    assert (
+        repeated_by(Wishes(Order(0, Size(slot_ms=1_600))), 7)
+        == "./scripts/provnet simulate --seed 7"
+    )
+    size = Size(nodes=6, validators=2, slot_ms=900, sets=("network.epoch_ticks=16",))
+    order = Order(0, size, 5)
     assert repeated_by(Wishes(replace(order, safety_ms=30_000), "drawn"), 7) == (
-        "./scripts/provnet simulate --seed 7 --nodes 6 --validators 2 --blocks 5 --faults drawn "
-        "--minutes 0.5 --set network.epoch_ticks=16"
+        "./scripts/provnet simulate --seed 7 --nodes 6 --validators 2 --blocks 5 --slot-ms 900 "
+        "--faults drawn --minutes 0.5 --set network.epoch_ticks=16"
     )
 
 

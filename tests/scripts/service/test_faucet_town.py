@@ -21,7 +21,8 @@ from scripts.service.desk import Desk
 from scripts.service.faucet import GIFTS_FILE, Faucet, sign_ask
 from scripts.service.story import Story
 from scripts.service.values import Fate, TransferOrder
-from tests.p2p.town import Resident, Town, VirtualClock, live
+from scripts.simulation.scheduling import VirtualClock
+from tests.p2p.town import Resident, Town, live
 from tests.scripts.service.serving import StillNetwork
 
 WISH = Wish(validators=1, provers=2, leaves=2, blocks=4, backend="modelled", faucet=5_000_000)
