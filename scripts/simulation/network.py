@@ -27,10 +27,11 @@ from scripts.simulation.checkers import ALL
 from scripts.simulation.checkers.checker import Checker, Scene, Violation
 from scripts.simulation.draw import stream
 from scripts.simulation.happenings import Event
-from scripts.simulation.hardware import POPULATION, Machine, drawn_machine
+from scripts.simulation.hardware import POPULATION, drawn_machine
 from scripts.simulation.links import CALM, REGIONS, Troubles, link_between
 from scripts.simulation.node import Corrupt, SimulatedNode, on_machine
 from scripts.simulation.record import Record
+from scripts.simulation.scheduling import VirtualClock
 
 START_MS: Final = 2_000
 """The first slot begins so long after the nodes."""
@@ -40,6 +41,9 @@ FLOOD_NODES_MAX: Final = 12
 
 GRAIN_MS: Final = Milliseconds(5)
 """Messages arrive at whole multiples of this; the shortest latency is twice as long."""
+
+SKEW_MS_MAX: Final = 50
+"""So far the clock of a node may be off all the time, as clocks are that NTP keeps."""
 
 DEGREE: Final = 3
 """In a larger network each node chooses so many others to gossip with: six in the mean, the degree
@@ -131,9 +135,11 @@ class SimulatedNetwork:
         for member in self.plan.members:
             lots = stream(self.seed, "place", member.name)
             self._regions[member.identity.account] = lots.randrange(len(REGIONS))
-            machine: Machine = drawn_machine(lots, POPULATION)
+            machine = drawn_machine(lots, POPULATION)
+            clock = VirtualClock(lots.randint(-SKEW_MS_MAX, SKEW_MS_MAX))
             corrupt = cast.actors.get(member.name, _leave)
-            nodes[member.name] = SimulatedNode(self, on_machine(member, machine), machine, corrupt)
+            placed = on_machine(member, machine)
+            nodes[member.name] = SimulatedNode(self, placed, machine, clock, corrupt)
         return nodes
 
     def close(self) -> None:

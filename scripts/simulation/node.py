@@ -65,7 +65,12 @@ class SimulatedNode:
     """
 
     def __init__(
-        self, network: SimulatedNetwork, member: Member, machine: Machine, corrupt: Corrupt
+        self,
+        network: SimulatedNetwork,
+        member: Member,
+        machine: Machine,
+        clock: VirtualClock,
+        corrupt: Corrupt,
     ) -> None:
         self.member = member
         self.machine = machine
@@ -74,7 +79,7 @@ class SimulatedNode:
         self.height = 0
         self.write_ms = 0
         self.dies_at: str | None = None
-        self.clock = VirtualClock()
+        self.clock = clock
         self._network = network
         self._corrupt = corrupt
         self._disk = MemoryDisk(network.id)

@@ -52,16 +52,20 @@ def _drawn_from(lots: random.Random) -> Iterator[None]:
 
 
 class VirtualClock:
-    """Trio's clock as a node's wall-clock time; right until it is set wrong."""
+    """Trio's clock as a node's wall-clock time.
 
-    def __init__(self) -> None:
+    :param usual_off_ms: by how much it is ahead when nothing is wrong with it; may be negative.
+    """
+
+    def __init__(self, usual_off_ms: int = 0) -> None:
+        self._usual_off_ms = usual_off_ms
         self._off_ms = 0
         self._drift_ppm = 0
         self._since_s = 0.0
 
     def set_off(self, off_ms: int, drift_ppm: int) -> None:
-        """From now on it is ahead by ``off_ms``, and by so many millionths of the time that
-        passes; both may be negative.
+        """From now on it is ahead by ``off_ms`` more than usual, and by so many millionths of the
+        time that passes; both may be negative.
         """
         self._off_ms, self._drift_ppm, self._since_s = off_ms, drift_ppm, trio.current_time()
 
@@ -69,7 +73,8 @@ class VirtualClock:
         """Milliseconds since the beginning of virtual time, as this node has them."""
         now_s = trio.current_time()
         drift_ms = (now_s - self._since_s) * self._drift_ppm / 1000
-        return Milliseconds(max(0, round(now_s * 1000 + drift_ms) + self._off_ms))
+        off_ms = self._usual_off_ms + self._off_ms
+        return Milliseconds(max(0, round(now_s * 1000 + drift_ms) + off_ms))
 
 
 async def inline(check: Callable[[], T], /) -> T:
