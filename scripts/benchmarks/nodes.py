@@ -271,13 +271,15 @@ class _Crowd:
         )
 
     async def _until_still(self, settle_s: float) -> None:
-        """Wait until nothing is open and the log does not grow."""
-        heights: list[int] | None = None
+        """Wait until nothing is open, the log does not grow, and nobody meets new peers."""
+        before: list[tuple[int, int]] | None = None
         deadline = trio.current_time() + _PATIENCE_S
-        while heights != (now := [one.height for one in self._states]) or self._is_busy():
+        while (
+            before != (now := [(one.height, one.peers) for one in self._states]) or self._is_busy()
+        ):
             if trio.current_time() > deadline:
-                raise BenchFailed("the log of a paused network goes on growing", _AGAIN)
-            heights = now
+                raise BenchFailed("a paused network does not come to rest", _AGAIN)
+            before = now
             await trio.sleep(settle_s)
             self._look()
 
