@@ -135,6 +135,9 @@ def simulate(
     minutes: Annotated[
         float, typer.Option(help="How long things go wrong, in virtual time, where drawn.")
     ] = 1.0,
+    mutants: Annotated[
+        bool, typer.Option("--mutants", help="Search for every planted bug instead.")
+    ] = False,
     sequencing: options.Sequencing = "fernet",
     proving: options.Proving = "elected",
     settings: options.Settings = None,
@@ -144,9 +147,12 @@ def simulate(
 
     from scripts.launcher.plan import usual_slot_ms
     from scripts.simulation import command
+    from scripts.simulation.mutants import command as hunting
     from scripts.simulation.network import Size
     from scripts.simulation.run import Order
 
+    if mutants:
+        raise typer.Exit(hunting.run(jobs, Console(highlight=False, soft_wrap=True)))
     size = Size(
         nodes=nodes,
         validators=validators or command.half_of(nodes),
