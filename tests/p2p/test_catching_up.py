@@ -21,21 +21,11 @@ from protocol.errors import Reason, Refused
 from protocol.messages import CertifiedBlock
 from protocol.params import network_id
 from protocol.types import Account, Milliseconds, NetworkId, Tick
-from scripts.launcher.plan import Wish
+from tests.p2p.test_snapshots import BUSY, EPOCH
 from tests.p2p.town import Resident, Town, live
 
-EPOCH = 16
 LENGTH = 8
 HEIGHT = 4 * EPOCH
-BUSY = Wish(
-    validators=4,
-    provers=2,
-    leaves=2,
-    blocks=1_000,
-    slot_ms=1_000,
-    backend="modelled",
-    sets=(f"network.epoch_ticks={EPOCH}",),
-)
 
 Answer = Callable[[Account, bytes], Awaitable[bytes | None]]
 
