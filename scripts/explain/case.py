@@ -227,12 +227,6 @@ def _job(one: Happened) -> object:
     return getattr(one.event, "job", None)
 
 
-def counted(count: int, noun: str) -> str:
-    """A count with its noun."""
-    plural = {"leaf": "leaves"}.get(noun, f"{noun}s")
-    return f"{count} {noun}" if count == 1 else f"{count} {plural}"
-
-
 def percent(basis_points: int) -> str:
     """Basis points as people say them."""
     return f"{basis_points / 100:g} %"

@@ -15,9 +15,10 @@ from protocol.ledger import Moved, PocketKind
 from protocol.messages import Operation, ProofRecord, operation_hash
 from protocol.signing import digest
 from protocol.types import FULL_SHARE
-from scripts.explain.case import Case, LiveIntent, counted, percent
+from scripts.explain.case import Case, LiveIntent, percent
 from scripts.explain.deal import Deal
 from scripts.explain.publiclog import SHORT, Happened, LogStep
+from scripts.words import counted
 
 DECK_SHOWN: Final = 32
 """A deck of so many cards is written out; of a larger one only what was dealt."""

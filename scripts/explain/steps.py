@@ -32,7 +32,7 @@ from protocol.events import (
 from protocol.ledger import Moved, PocketKind
 from protocol.messages import ProofRecord
 from protocol.types import Account, TreeIndex
-from scripts.explain.case import Case, counted, percent
+from scripts.explain.case import Case, percent
 from scripts.explain.deal import Deal
 from scripts.explain.publiclog import Happened, JobEntry, LogStep, PublicLog
 from scripts.explain.reasons import (
@@ -46,6 +46,7 @@ from scripts.explain.reasons import (
     why_uncle_pay,
 )
 from scripts.records import plain
+from scripts.words import counted
 
 _PAY: Final = "_PAY"
 """How names of causes end by which somebody is paid for proving."""
@@ -154,7 +155,8 @@ def _tell_sealed(case: Case, one: Happened, event: BlockSealed) -> Iterator[Step
         yield Step(
             "BlockSealed",
             one.step,
-            f"{case.name(event.sequencer)} reveals its block: {counted(case.leaves, 'leaf')}, "
+            f"{case.name(event.sequencer)} reveals its block: "
+            f"{counted(case.leaves, 'leaf', 'leaves')}, "
             f"fees {header.fees:,}, {percent(header.fee_split)} of them for provers.",
             fields={
                 "sequencer": event.sequencer.hex(),

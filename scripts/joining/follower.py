@@ -4,8 +4,8 @@ Rules. A join fails when no address of the bundle answers, when whoever answers 
 network, when the log does not go through the bundle's checkpoint, and for a validator when the
 clock is too far off to vote. A log that begins with a snapshot of a later height does not show the
 checkpoint: there the validators that the bundle names vouched for the snapshot. A join goes on with
-a warning when the clock is off for others, when the sync stands still, and when the newest final
-block is old: a log without work does not grow.
+a warning when the clock is off for others, when the sync stands still, when the newest final block
+is old (a log without work does not grow), and when no peer is left.
 """
 
 from __future__ import annotations
@@ -27,9 +27,11 @@ from scripts.configuration import ConfigurationError
 from scripts.greeting import Greeter, clock_sentence
 from scripts.joining.display import Display
 from scripts.joining.folder import Role, Wishes
+from scripts.joining.fortunes import Fortunes
 from scripts.joining.funder import Funder
 from scripts.joining.staker import Staker
 from scripts.node import Running, SystemClock
+from scripts.words import counted
 
 TELL_EVERY: Final = 10
 """Heights between two lines about the log."""
@@ -42,6 +44,9 @@ STALLED_S: Final = 30.0
 
 STALE_SLOTS: Final = 60
 """A newest block that is older than so many slots is told of."""
+
+ALONE_S: Final = 10.0
+"""After so many seconds without a peer a node is said to be alone."""
 
 LOOK_S: Final = 0.1
 """Pause between two looks at how far the node is."""
@@ -70,7 +75,7 @@ class Follower:
         self._blocks = blocks
         self._display = display
         self._stop = stop
-        self._is_following = False
+        self._fortunes: Fortunes | None = None
         self._began_at: Tick | None = None
 
     # --- as a companion ---
@@ -92,16 +97,19 @@ class Follower:
         if not greeter.readings:
             self._fail(self._unanswered(running))
             return
-        self._display.say(f"connected to {len(greeter.readings)} peers")
+        self._display.say(f"connected to {counted(len(greeter.readings), 'peer')}")
         if greeter.is_off and self._wishes.role is Role.VALIDATOR:
             sentence = f"{clock_sentence(greeter.error_ms)}: its votes would be of no use"
             self._fail(ConfigurationError(sentence, _CLOCK_HINT))
             return
         await self._sync(running)
         self._tell_tip(running)
-        self._is_following = True
+        node = running.node
+        is_seated = node.machine.sets.successors.get(node.account) is not None
+        self._fortunes = Fortunes(node.account, is_seated=is_seated)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._provide, running)
+            nursery.start_soon(self._watch_peers, running)
             await self._watch_clock(greeter)
 
     # --- steps ---
@@ -119,6 +127,22 @@ class Follower:
             if greeter.is_suspect and not was_suspect:
                 self._warn(clock_sentence(greeter.error_ms), _CLOCK_HINT)
             was_suspect = greeter.is_suspect
+            await trio.sleep(LOOK_S)
+
+    async def _watch_peers(self, running: Running) -> None:
+        seen_at, is_alone = trio.current_time(), False
+        while True:
+            if peers := running.host.peers():
+                seen_at = trio.current_time()
+                if is_alone:
+                    self._display.say(f"connected to {counted(len(peers), 'peer')} again")
+                is_alone = False
+            elif not is_alone and trio.current_time() > seen_at + ALONE_S:
+                is_alone = True
+                self._warn(
+                    "no peer is connected any more",
+                    "look whether this machine is online; the node goes on trying, and catches up",
+                )
             await trio.sleep(LOOK_S)
 
     def _unanswered(self, running: Running) -> ConfigurationError:
@@ -174,12 +198,16 @@ class Follower:
                 return
         settled = sum(isinstance(one, JobSettled) for one in final.applied.events)
         self.settled += settled
-        if self._is_following and (settled or tick % TELL_EVERY == 0):
+        if self._blocks and self.settled >= self._blocks:
+            self._stop()
+        if self._fortunes is None:
+            return
+        for line in self._fortunes.lines(final):
+            self._display.say(line)
+        if settled or tick % TELL_EVERY == 0:
             self._display.say(
                 f"tick {tick:>5}  state {digest.hex()[:16]}  {self.settled} blocks settled"
             )
-        if self._blocks and self.settled >= self._blocks:
-            self._stop()
 
     def _warn(self, sentence: str, hint: str) -> None:
         self._display.say(f"warning: {sentence}")

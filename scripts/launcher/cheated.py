@@ -29,6 +29,7 @@ from scripts.cheats.partition import Partition
 from scripts.cheats.silent import Silent
 from scripts.cheats.withhold import Withhold
 from scripts.launcher.testimony import Record, Witnessed
+from scripts.words import counted
 
 PROVING_PAY: Final = ("PROVER_PAY", "TAKEOVER_PAY", "OPEN_PAY", "UNCLE_PAY", "AWARD_PAY")
 """Causes by which a prover earns."""
@@ -117,7 +118,7 @@ def _neglect(testimony: Witnessed, node: str) -> Iterator[Outcome]:
     missed = _missed(testimony, node)
     story = (
         f"at {_tree_nodes(missed)}, {len(paid)} of its tree nodes paid in the "
-        f"{_counted(len({job for job, *_ in ignored}), 'block')} concerned"
+        f"{counted(len({job for job, *_ in ignored}), 'block')} concerned"
     )
     reasons = {"RIGHT_MISSED": missed}
     yield _outcome(node, Neglect.name, reasons, story, is_met=not kept and not paid)
@@ -127,7 +128,7 @@ def _withhold(testimony: Witnessed, node: str) -> Iterator[Outcome]:
     seen = {honest for honest, one in testimony.refused(node) if one["reason"] == "BODY_MISSING"}
     recorded = testimony.events("ProofRecorded", prover=testimony.account(node))
     reasons = {"BODY_MISSING": len(seen), "RIGHT_MISSED": _missed(testimony, node)}
-    story = f"seen by {_counted(len(seen), 'node')}, {_counted(len(recorded), 'proof')} recorded"
+    story = f"seen by {counted(len(seen), 'node')}, {counted(len(recorded), 'proof')} recorded"
     is_met = bool(seen) and not recorded
     yield _outcome(node, Withhold.name, reasons, story, is_met=is_met)
 
@@ -147,7 +148,7 @@ def _forge(testimony: Witnessed, node: str) -> Iterator[Outcome]:
             if one["reason"] == "INVALID_PROOF" and one["detail"] in proofs
         }
         reasons = {"INVALID_PROOF": len(seen), "INVALID_PROOF_PUNISHED": len(punished)}
-        story = f"seen by {_counted(len(seen), 'node')}, {lost:,} slashed"
+        story = f"seen by {counted(len(seen), 'node')}, {lost:,} slashed"
         is_met = bool(seen) and not recorded
         yield _outcome(node, f"{Forge.name} {kind}", reasons, story, is_met=is_met)
     for kind in _kinds_asked(testimony, node):
@@ -176,7 +177,7 @@ def _early(testimony: Witnessed, node: str) -> Iterator[Outcome]:
     reasons = Counter(one["reason"] for _, one in refusals)
     seen = {who for who, _ in refusals}
     story = (
-        f"by {_counted(len(seen), 'validator')} for {_counted(len(slots), 'proposal')}, "
+        f"by {counted(len(seen), 'validator')} for {counted(len(slots), 'proposal')}, "
         f"{len(final)} final"
     )
     yield _outcome(node, Early.name, dict(reasons), story, is_met=not final)
@@ -196,7 +197,7 @@ def _no_reveal(testimony: Witnessed, node: str) -> Iterator[Outcome]:
     skipped = testimony.events("RoundSkipped", leader=account, why="NOT_REVEALED")
     lost = _lost(testimony, account, "REVEAL_MISSING")
     reasons = {"NOT_REVEALED": len(skipped)}
-    story = f"in {_counted(len(skipped), 'round')}, {lost:,} slashed"
+    story = f"in {counted(len(skipped), 'round')}, {lost:,} slashed"
     yield _outcome(node, NoReveal.name, reasons, story, is_met=True)
 
 
@@ -213,7 +214,7 @@ def _flood(testimony: Witnessed, node: str) -> Iterator[Outcome]:
                 counts[one.get("reason", one["kind"].upper())] += one["count"]
                 seen.add(name)
     told = ", ".join(f"{reason} {count:,} times" for reason, count in sorted(counts.items()))
-    story = f"by {_counted(len(seen), 'node')} ({told})"
+    story = f"by {counted(len(seen), 'node')} ({told})"
     yield _outcome(node, Flood.name, dict(counts), story, is_met=True)
 
 
@@ -297,8 +298,4 @@ def _place(record: Record) -> tuple[str, int, int]:
 
 
 def _tree_nodes(count: int) -> str:
-    return _counted(count, "tree node")
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+    return counted(count, "tree node")

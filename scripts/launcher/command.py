@@ -20,11 +20,11 @@ from scripts.launcher.faults import BadFault, Fault, check_faults
 from scripts.launcher.harm import ABSENCE
 from scripts.launcher.live import open_view
 from scripts.launcher.mischief import Mischief, make_mischief
-from scripts.launcher.narrate import counted
 from scripts.launcher.plan import Plan, Wish, is_possible, make_plan
 from scripts.launcher.summary import Verdict
 from scripts.launcher.testnet import Order, TestnetFailed, make_run_folder, run_testnet
 from scripts.report.command import REPORT
+from scripts.words import counted
 
 RUNS = Path("runs")
 """Where run folders go by default."""

@@ -27,9 +27,9 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
-from scripts.launcher.narrate import counted
 from scripts.launcher.plan import Plan
 from scripts.launcher.scene import STORY_LINES, Outcome, Scene, Stage, Tree, TreeNode
+from scripts.words import counted
 
 DRAW_S: Final = 0.4
 """Least pause between two drawings."""

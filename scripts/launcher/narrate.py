@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from protocol.events import Acquittal
 from scripts.launcher.plan import Plan
+from scripts.words import counted
 
 TELL_EVERY = 10
 """Ticks between two lines about the log itself."""
@@ -238,8 +239,3 @@ class Narrator:
         if level == 0:
             return f"leaf {position}"
         return "the root" if level == self._root else f"merge {level}:{position}"
-
-
-def counted(count: int, noun: str) -> str:
-    """A number of things in words: ``1 thread``, ``2 threads``."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

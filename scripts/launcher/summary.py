@@ -19,12 +19,12 @@ from scripts.cheats.node import cheats_of
 from scripts.launcher.cheated import outcomes
 from scripts.launcher.growth import judge_run
 from scripts.launcher.harm import costs_of_absence, harms, harms_of_kills
-from scripts.launcher.narrate import counted
 from scripts.launcher.plan import Plan
 from scripts.launcher.testimony import Witnessed
 from scripts.money import add_up
 from scripts.records import read_lines
 from scripts.report.records import EVENTS, LAUNCHER
+from scripts.words import counted
 
 ROOT_SLOTS = 2
 """Slots from the root's proof to the finality of its record, at the least."""

@@ -33,7 +33,7 @@ from scripts.keys import save_identity
 from scripts.launcher.attrition import Kill, may_die
 from scripts.launcher.faults import Fault, Striker
 from scripts.launcher.live import View
-from scripts.launcher.narrate import Narrator, counted
+from scripts.launcher.narrate import Narrator
 from scripts.launcher.plan import Member, Plan
 from scripts.launcher.processes import Process, stop_all
 from scripts.launcher.summary import Verdict, judge
@@ -42,6 +42,7 @@ from scripts.pausing import PAUSE, signal_node
 from scripts.records import write_json
 from scripts.report.command import write_report
 from scripts.report.records import LAUNCHER
+from scripts.words import counted
 
 LOOK_S: Final = 0.1
 """Pause between two looks at what the nodes wrote."""
