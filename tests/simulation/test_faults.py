@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import get_args
 
@@ -12,7 +12,6 @@ from p2p.observing import MessageRefused
 from protocol.errors import Reason
 from protocol.events import JobSettled
 from protocol.happenings import BlockFinal
-from protocol.ports import Topic
 from scripts.configuration import ConfigurationError
 from scripts.simulation import faults
 from scripts.simulation.checkers.checker import Checker
@@ -37,12 +36,13 @@ from scripts.simulation.happenings import Born, Died, Event, Healed, Published
 from scripts.simulation.network import Cast, Size
 from scripts.simulation.run import Order, Outcome, simulate
 
-NAMES = ("validator-1", "validator-2", "validator-3", "prover-1", "prover-2", "prover-3")
-SIZE = Size(nodes=6, validators=3, leaves=2)
+NAMES = ("validator-1", "validator-2", "validator-3", "prover-1", "prover-2")
+SIZE = Size(nodes=5, validators=3, leaves=1)
 
 Story = list[tuple[int, str, Event]]
 
 
+@cache
 def told(*happens: Fault, safety_ms: int = 25_000) -> tuple[Story, Outcome]:
     """All that was told of a run with these faults."""
     story: Story = []
@@ -71,11 +71,10 @@ def test_every_kind_is_drawn_and_survives_a_file(tmp_path: Path) -> None:
         assert all(0 <= one.at_ms < 60_000 for one in plan.faults)
         assert all(one.at_ms + one.for_ms <= 60_000 for one in plan.faults)
         write_plan(tmp_path / "faults.toml", plan)
-        assert read_plan(tmp_path / "faults.toml", NAMES) == replace(
-            plan, faults=tuple(sorted(plan.faults, key=lambda one: one.at_ms))
-        ) or sorted(map(repr, read_plan(tmp_path / "faults.toml", NAMES).faults)) == sorted(
-            map(repr, plan.faults)
-        )
+        read = read_plan(tmp_path / "faults.toml", NAMES)
+        assert read.safety_ms == plan.safety_ms
+        assert sorted(map(repr, read.faults)) == sorted(map(repr, plan.faults))
+        assert [one.at_ms for one in read.faults] == [one.at_ms for one in plan.faults]
     assert seen == set(get_args(Fault))
 
 
@@ -182,17 +181,12 @@ def test_a_wrong_clock_is_noticed_by_those_who_are_right() -> None:
 
 
 def test_a_slow_disk_makes_a_late_voter() -> None:
-    def delays(*happens: Fault) -> float:
+    def final_in_time(*happens: Fault) -> int:
         story, _ = told(*happens)
-        votes = [
-            at % 1_000
-            for at, one in of(story, "validator-1", Published)
-            if one.topic is Topic.LOG_VOTES and 5_000 < at < 20_000
-        ]
-        arrivals = [at for at, _ in of(story, "validator-2", BlockFinal) if 5_000 < at < 20_000]
-        return len(arrivals) if votes else 0
+        return len([at for at, _ in of(story, "validator-2", BlockFinal) if 5_000 < at < 20_000])
 
-    assert delays(SlowDisk(1_000, 22_000, "validator-1", 900)) < delays()
+    slow = final_in_time(SlowDisk(1_000, 22_000, "validator-1", 900))
+    assert slow < final_in_time(), "without it there are not more than two thirds of the stake"
 
 
 def test_bad_and_narrow_links_make_the_log_slower() -> None:
