@@ -68,6 +68,11 @@ class Cheat:
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
 
+    @classmethod
+    def usual(cls) -> Play:
+        """The cheat with all of its kinds."""
+        return Play(cls, cls.kinds)
+
     def tell(self, what: str, **fields: Any) -> None:
         """Tell that this cheat did something now."""
         self.scene.tell(self.name, what, **fields)
@@ -89,3 +94,15 @@ class Cheat:
 
     async def run(self) -> None:
         """Whatever goes on beside the node, until cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """A cheat that is put around the parts of a node in each of its lives.
+
+    :ivar make: makes it.
+    :ivar kinds: which kinds of it; empty when it has none.
+    """
+
+    make: Callable[[Scene], Cheat]
+    kinds: tuple[str, ...] = ()

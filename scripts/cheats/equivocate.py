@@ -24,11 +24,13 @@ from protocol.messages import (
     LogBlock,
     Operation,
     SignedVote,
+    Vote,
     operations_digest,
     sign_header,
     sign_operation,
     sign_vote,
 )
+from protocol.ordering.validators import Identity
 from protocol.ports import Topic
 from protocol.replica import Replica
 from protocol.signing import digest
@@ -52,7 +54,6 @@ class _TwoTongued(Replica):
     def __init__(self, cheat: Equivocate, honest: Replica) -> None:
         super().__init__(honest.machine, honest.identity, honest.engine.signed)
         self._cheat = cheat
-        self._seed = cheat.scene.identity.signing_seed
         self._proposed: Slot | None = None
         self._is_done = False
 
@@ -70,15 +71,9 @@ class _TwoTongued(Replica):
                 yield from self._second_vote(effect.payload)
 
     def _second_proposal(self, payload: bytes) -> Effect:
-        block: LogBlock = decode(LogBlock, payload, size_max=LOG_BLOCK_BYTES_MAX)
-        network, account = self.machine.network, self._cheat.scene.identity.account
-        intent = Intent(Count(0), Tick(0))
-        extra = Operation(account, Nonce(block.header.slot), block.header.height, intent)
-        operations = (*block.operations, sign_operation(self._seed, network, extra))
-        header = replace(block.header, operations=operations_digest(operations))
-        self._proposed = header.slot
-        self._cheat.tell("signs a second proposal", slot=header.slot)
-        second = LogBlock(sign_header(self._seed, network, header), operations)
+        second = second_proposal(self, payload)
+        self._proposed = second.header.slot
+        self._cheat.tell("signs a second proposal", slot=second.header.slot)
         return Publish(Topic.LOG_PROPOSALS, encode(second))
 
     def _second_vote(self, payload: bytes) -> Iterator[Effect]:
@@ -87,6 +82,29 @@ class _TwoTongued(Replica):
             return
         self._is_done = True
         nowhere = BlockHash(digest(b"provnet/second-vote/1", first.vote.block))
-        vote = replace(first.vote, block=nowhere)
-        self._cheat.tell("signs a second vote", slot=vote.slot)
-        yield Publish(Topic.LOG_VOTES, encode(sign_vote(self._seed, self.machine.network, vote)))
+        self._cheat.tell("signs a second vote", slot=first.vote.slot)
+        yield Publish(Topic.LOG_VOTES, encode(vote_for(self, first.vote.slot, nowhere)))
+
+
+def second_proposal(replica: Replica, payload: bytes) -> LogBlock:
+    """Another block for the slot of a proposal of the replica's own, with one operation more."""
+    block: LogBlock = decode(LogBlock, payload, size_max=LOG_BLOCK_BYTES_MAX)
+    identity, network = _keys(replica), replica.machine.network
+    intent = Intent(Count(0), Tick(0))
+    nonce = Nonce(block.header.slot)
+    extra = Operation(identity.account, nonce, block.header.height, intent)
+    operations = (*block.operations, sign_operation(identity.signing_seed, network, extra))
+    header = replace(block.header, operations=operations_digest(operations))
+    return LogBlock(sign_header(identity.signing_seed, network, header), operations)
+
+
+def vote_for(replica: Replica, slot: Slot, block: BlockHash) -> SignedVote:
+    """A vote of the replica's, whatever it voted for before."""
+    identity = _keys(replica)
+    vote = Vote(identity.account, slot, block)
+    return sign_vote(identity.signing_seed, replica.machine.network, vote)
+
+
+def _keys(replica: Replica) -> Identity:
+    assert replica.identity is not None, "who signs twice has signed once"
+    return replica.identity

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Final
@@ -11,7 +11,7 @@ import trio
 
 from p2p.node import NodeParts
 from p2p.observing import NodeEvent
-from scripts.cheats.cheat import Cheat, Scene, Tell
+from scripts.cheats.cheat import Cheat, Play, Scene, Tell
 from scripts.cheats.delay import Delay
 from scripts.cheats.early import Early
 from scripts.cheats.equivocate import Equivocate
@@ -47,26 +47,37 @@ ANNOUNCED: Final = "this node cheats"
 """What a node tells of each of its cheats when it starts, and starts again."""
 
 
+THE_NETWORK: Final = "the network is bad"
+"""The same of what is no cheat of the node."""
+
+ANNOUNCEMENTS: Final = (ANNOUNCED, THE_NETWORK)
+"""What is told before anything was done."""
+
+
 class Cheats:
     """The cheats of one node, from the first wrapper to the last; an honest node has none."""
 
-    def __init__(self, configuration: CheatConfiguration | None, tell: Tell) -> None:
+    def __init__(
+        self, configuration: CheatConfiguration | None, tell: Tell, plays: Sequence[Play] = ()
+    ) -> None:
         """Take note of what is asked for.
 
+        :param plays: what it does besides, whatever its configuration says.
         :raises ConfigurationError: for a cheat or a kind of one that is not there.
         """
         self._configuration = configuration
         self._tell = tell
-        self._asked: dict[type[Cheat], tuple[str, ...]] = {}
+        asked: dict[type[Cheat], tuple[str, ...]] = {}
         for cheat, kinds in map(_named, configuration.does if configuration else ()):
-            self._asked[cheat] = (*self._asked.get(cheat, ()), *kinds)
+            asked[cheat] = (*asked.get(cheat, ()), *kinds)
+        self._plays = (*(Play(cheat, kinds) for cheat, kinds in asked.items()), *plays)
         self._cheats: list[Cheat] = []
 
     def corrupt(self, parts: NodeParts) -> NodeParts:
         """The parts of a node that cheats; the same parts when there is nothing to do."""
-        for kind, kinds in self._asked.items():
-            cheat = kind(self._scene(parts, kinds))
-            cheat.tell("the network is bad" if cheat.is_weather else ANNOUNCED)
+        for play in self._plays:
+            cheat = play.make(self._scene(parts, play.kinds))
+            cheat.tell(THE_NETWORK if cheat.is_weather else ANNOUNCED)
             parts = replace(
                 parts,
                 replica=cheat.replica(parts.replica),
@@ -90,12 +101,11 @@ class Cheats:
                 nursery.cancel_scope.cancel()
 
     def _scene(self, parts: NodeParts, kinds: tuple[str, ...]) -> Scene:
-        assert self._configuration is not None
         assert parts.replica.identity is not None, "an observer has nothing to cheat with"
         return Scene(
             identity=parts.replica.identity,
             genesis=parts.replica.machine.genesis,
-            configuration=self._configuration,
+            configuration=self._configuration or CheatConfiguration(()),
             kinds=kinds,
             proof_bytes=parts.backend.proof_bytes,
             clock=parts.clock,

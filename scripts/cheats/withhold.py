@@ -26,6 +26,11 @@ class Withhold(Cheat):
         """The same network with no answers."""
         return _Withholding(self, network)
 
+    def starves(self, peer: Account) -> bool:
+        """Whether this peer gets nothing."""
+        del peer
+        return True
+
 
 class _Withholding(ThroughNetwork):
     def __init__(self, cheat: Withhold, inner: Network) -> None:
@@ -36,6 +41,8 @@ class _Withholding(ThroughNetwork):
     def serve(self, name: str, answer: Answer) -> None:
         async def nothing(peer: Account, body: bytes) -> bytes | None:
             wanted = await answer(peer, body)
+            if not self._cheat.starves(peer):
+                return wanted
             if wanted is not None and body not in self._told:
                 self._told.add(body)
                 self._cheat.tell("withholds", request=name, body=body)

@@ -74,7 +74,7 @@ def _with_cheats(member: Member, cheats: CheatConfiguration) -> Member:
 
 def _node_and_kind(plan: Plan, cheat: type[Cheat], text: str) -> tuple[str, str]:
     node, _, kind = text.partition(":")
-    candidates = [one.name for one in plan.members if _can(one, cheat.role)]
+    candidates = [one.name for one in plan.members if can_play(one, cheat.role)]
     if node not in candidates:
         raise BadFault(
             f"--{cheat.name} {text}: {node} is no {cheat.role.value} of this testnet",
@@ -88,7 +88,8 @@ def _node_and_kind(plan: Plan, cheat: type[Cheat], text: str) -> tuple[str, str]
     return node, kind
 
 
-def _can(member: Member, role: Role) -> bool:
+def can_play(member: Member, role: Role) -> bool:
+    """Whether a node is what a role needs."""
     match role:
         case Role.PROVER:
             return member.configuration.prover is not None
@@ -129,7 +130,7 @@ def _check_roles(plan: Plan) -> None:
         (Role.PROVER, {one for one in ALL.values() if one.role is Role.PROVER}),
         (Role.SEQUENCER, {NoReveal}),
     ):
-        able = [one for one in plan.members if _can(one, role)]
+        able = [one for one in plan.members if can_play(one, role)]
         done = [cheats_of(one.configuration.cheats) for one in able]
         if able and not any(harmful.isdisjoint(one) for one in done):
             names = ", ".join(one.name for one in able)

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final, TypeAlias, get_args
@@ -121,9 +122,32 @@ class WrongClock:
     drift_ppm: int
 
 
-Fault: TypeAlias = (
+@dataclass(frozen=True, slots=True)
+class Hostile:
+    """Nodes that play an adversary, from the beginning to the end of the run; see
+    :mod:`scripts.simulation.adversaries`.
+
+    :ivar adversary: its name.
+    :ivar nodes: who plays it, in the order of their parts.
+    :ivar victims: honest nodes that it has chosen.
+    """
+
+    adversary: str
+    nodes: tuple[str, ...]
+    victims: tuple[str, ...]
+
+    @property
+    def at_ms(self) -> int:
+        """It is there from the first slot on."""
+        return 0
+
+
+Passing: TypeAlias = (
     Crash | Pause | Partition | OneWay | BadLinks | NarrowLink | SlowDisk | WrongClock
 )
+"""What begins, lasts, and is over."""
+
+Fault: TypeAlias = Passing | Hostile
 
 KINDS: Final[dict[str, type[Any]]] = {
     re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower(): kind for kind in get_args(Fault)
@@ -150,6 +174,14 @@ class FaultPlan:
     def without(self, number: int) -> FaultPlan:
         """The plan without one fault."""
         return replace(self, faults=self.faults[:number] + self.faults[number + 1 :])
+
+    def passing(self) -> tuple[Passing, ...]:
+        """The faults that are over in the end."""
+        return tuple(one for one in self.faults if not isinstance(one, Hostile))
+
+    def joined(self, hostile: Iterable[Hostile]) -> FaultPlan:
+        """The plan with more adversaries."""
+        return replace(self, faults=(*hostile, *self.faults))
 
 
 NOTHING: Final = FaultPlan()
@@ -184,10 +216,10 @@ def draw_plan(lots: random.Random, names: tuple[str, ...], safety_ms: int) -> Fa
     return FaultPlan(safety_ms, tuple(sorted(faults, key=lambda one: one.at_ms)))
 
 
-def _draw(lots: random.Random, names: tuple[str, ...], safety_ms: int) -> Fault:
+def _draw(lots: random.Random, names: tuple[str, ...], safety_ms: int) -> Passing:
     at_ms = lots.randrange(safety_ms)
     for_ms = min(safety_ms - at_ms, round(lots.expovariate(1 / 8_000)) + 100)
-    kind = lots.choice(list(KINDS.values()))
+    kind = lots.choice(get_args(Passing))
     some = tuple(sorted(lots.sample(names, lots.randint(1, max(1, len(names) // 2)))))
     others = tuple(name for name in names if name not in some)
     one = lots.choice(names)
@@ -257,6 +289,8 @@ def nodes_of(fault: Fault) -> tuple[str, ...]:
             return nodes
         case OneWay(senders=senders, receivers=receivers):
             return (*senders, *receivers)
+        case Hostile(nodes=nodes, victims=victims):
+            return (*nodes, *victims)
         case _:
             return (fault.node,)
 

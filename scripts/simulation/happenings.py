@@ -7,7 +7,8 @@ from typing import TypeAlias
 
 from p2p.observing import NodeEvent
 from protocol.ports import Topic
-from scripts.simulation.faults import Fault
+from protocol.types import Account
+from scripts.simulation.faults import Passing
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +38,14 @@ class Published:
 class FaultBegan:
     """Something goes wrong; told of the node ``""``, as it may concern many."""
 
-    fault: Fault
+    fault: Passing
 
 
 @dataclass(frozen=True, slots=True)
 class FaultEnded:
     """It is over."""
 
-    fault: Fault
+    fault: Passing
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +64,30 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldAgainst:
+    """The node's network held something against a peer: ``busy`` (it asked for more than a limit
+    allows) or ``banned``.
+    """
+
+    kind: str
+    peer: Account
+
+
+@dataclass(frozen=True, slots=True)
 class Healed:
     """From now on nothing goes wrong any more; told of the node ``""``."""
 
 
 Event: TypeAlias = (
-    NodeEvent | Born | Died | Published | FaultBegan | FaultEnded | Cheated | Measured | Healed
+    NodeEvent
+    | Born
+    | Died
+    | Published
+    | FaultBegan
+    | FaultEnded
+    | Cheated
+    | Measured
+    | HeldAgainst
+    | Healed
 )
 """What a checker is fed with."""

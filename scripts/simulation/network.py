@@ -23,9 +23,13 @@ from prover.modelled import ModelledBackend
 from scripts.configuration import ProverConfiguration
 from scripts.launcher.mischief import Mischief, make_mischief
 from scripts.launcher.plan import Plan, Wish, make_plan
+from scripts.simulation.adversaries.casting import Company
+from scripts.simulation.adversaries.deeds import Deeds
+from scripts.simulation.adversaries.promise import promised
 from scripts.simulation.checkers import ALL
 from scripts.simulation.checkers.checker import Checker, Scene, Violation
 from scripts.simulation.draw import stream
+from scripts.simulation.faults import NOTHING, FaultPlan
 from scripts.simulation.happenings import Event
 from scripts.simulation.hardware import POPULATION, drawn_machine
 from scripts.simulation.links import CALM, REGIONS, Troubles, link_between
@@ -91,13 +95,18 @@ HONEST: Final = Cast()
 class SimulatedNetwork:
     """All nodes of one run and the hub between them; see :mod:`scripts.simulation.run`.
 
+    :param faults: whose adversaries are in the network.
     :ivar stopping: set by the first violation.
+    :ivar promise: what is promised while so many are hostile: only checkers that bind are asked.
     :ivar changed: set, and replaced, whenever a node settled a block.
     """
 
-    def __init__(self, size: Size, seed: int, cast: Cast, blocks: int) -> None:
+    def __init__(
+        self, size: Size, seed: int, cast: Cast, blocks: int, faults: FaultPlan = NOTHING
+    ) -> None:
         self.seed = seed
         self.plan = planned(size, seed, cast)
+        self.company = Company(faults, self.plan.members)
         self.genesis = self.plan.genesis
         self.id = network_id(self.genesis)
         declared = ProverConfiguration()
@@ -111,16 +120,23 @@ class SimulatedNetwork:
         self.nodes = self._make_nodes(cast)
         self.accounts = {name: one.member.identity.account for name, one in self.nodes.items()}
         cheats = {name for name, one in self.nodes.items() if one.member.configuration.cheats}
+        hostile = frozenset(cheats | set(cast.actors) | self.company.names)
+        names = [one.name for one in cast.checkers]
+        self.promise = promised(self.plan.members, hostile, names)
         scene = Scene(
             self.genesis,
             self.accounts,
-            frozenset(cheats | set(cast.actors)),
+            hostile,
             blocks,
+            must_finish=self.promise.finishes,
+            excused=self.company.excused,
             body=self._body,
             own=lambda node, kind, slot: self.nodes[node].own(kind, slot),
         )
-        self.honest = tuple(one for name, one in self.nodes.items() if name not in scene.cheats)
-        self.checkers = tuple(kind(scene) for kind in cast.checkers)
+        self.honest = tuple(one for name, one in self.nodes.items() if name not in hostile)
+        kinds = [one for one in cast.checkers if one.name in self.promise.binding]
+        self.checkers = tuple(kind(one) for one in self._scenes(scene) for kind in kinds)
+        self.deeds = Deeds(self.company.cast, self.accounts, hostile)
         self.violations: list[Violation] = []
         self.record = Record()
         self.refusals: Counter[str] = Counter()
@@ -141,6 +157,13 @@ class SimulatedNetwork:
             placed = on_machine(member, machine)
             nodes[member.name] = SimulatedNode(self, placed, machine, clock, corrupt)
         return nodes
+
+    def _scenes(self, scene: Scene) -> tuple[Scene, ...]:
+        """One for all honest nodes together while they agree, else one for each."""
+        if self.promise.agrees:
+            return (scene,)
+        everybody = frozenset(self.nodes)
+        return tuple(replace(scene, cheats=everybody - {one.name}) for one in self.honest)
 
     def close(self) -> None:
         """Throw everything away."""
@@ -180,6 +203,7 @@ class SimulatedNetwork:
         self.record.event(round(now_s * 1_000_000), self._numbers[name], event)
         if isinstance(event, MessageRefused):
             self.refusals[event.reason.name] += 1
+        self.deeds.on(name, event)
         at_ms = round(now_s * 1000)
         for checker in self.checkers:
             self.violations.extend(checker.on(at_ms, name, event))

@@ -12,7 +12,7 @@ import trio
 from p2p.memory import MemoryNode
 from p2p.memory_disk import Crashed, MemoryDisk, MemoryJournal, MemoryStore
 from p2p.node import Node, NodeParts, Worked, Workshop
-from p2p.registry import ungrouped
+from p2p.registry import NetworkEvent, ungrouped
 from protocol.happenings import BlockFinal
 from protocol.ports import Topic
 from prover.pool import ProvingFailed
@@ -25,6 +25,7 @@ from scripts.simulation.happenings import (
     Cheated,
     Died,
     Event,
+    HeldAgainst,
     Measured,
     Published,
 )
@@ -135,10 +136,11 @@ class SimulatedNode:
     async def _live(self) -> None:
         network, identity = self._network, self.member.identity
         genesis, backend, state = network.genesis, network.backend, network.state
-        host = TellingNode(network.hub, identity.account, network.id, None)
+        host = TellingNode(network.hub, identity.account, network.id, self._observe_network)
         host.tell = self._tell
         configuration = self.member.configuration
-        cheats = Cheats(configuration.cheats, self._tell_cheat)
+        plays = network.company.plays(self.name)
+        cheats = Cheats(configuration.cheats, self._tell_cheat, plays)
         lots = stream(network.seed, "prover", self.name, self.lives)
         with MemoryStore(self._disk, self._reached) as store:
             async with self._workshop(lots) as workshop:
@@ -173,6 +175,10 @@ class SimulatedNode:
         if self.node is not None:
             sizes = self.node.sizes().items()
             self._tell(Measured(tuple((name, size.length, size.most) for name, size in sizes)))
+
+    def _observe_network(self, event: NetworkEvent) -> None:
+        if event.kind in ("busy", "banned") and event.peer is not None:
+            self._tell(HeldAgainst(event.kind, event.peer))
 
     def _tell(self, event: Event) -> None:
         self._network.tell(self.name, event)

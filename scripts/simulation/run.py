@@ -10,6 +10,9 @@ from typing import Final
 
 import trio
 
+from scripts.simulation.adversaries.casting import PEACE, Hostility
+from scripts.simulation.adversaries.deeds import Deed
+from scripts.simulation.adversaries.promise import Promise
 from scripts.simulation.checkers.checker import Final as FinalState, Violation
 from scripts.simulation.draw import stream
 from scripts.simulation.faults import NOTHING, FaultPlan, draw_plan
@@ -27,6 +30,9 @@ more are asked for again, and what was lost is given up.
 PATIENCE_SLOTS_PER_BLOCK: Final = 60
 """Slots that each block may take after that."""
 
+HOPE_SLOTS: Final = 60
+"""Slots after healing in which a network is watched that does not have to finish anything."""
+
 
 COLLECTED: Final = (50_000, 20, 50)
 """Thresholds of Python's collector during a run."""
@@ -39,6 +45,7 @@ class Order:
     :ivar blocks: rollup blocks that every node has to settle, at least one of them after healing.
     :ivar faults: what goes wrong; None: drawn from the seed.
     :ivar safety_ms: how long things go wrong, where they are drawn.
+    :ivar hostility: adversaries beside those of ``faults``.
     :ivar is_sharing: whether nodes share what :mod:`scripts.simulation.sharing` says.
     """
 
@@ -48,18 +55,26 @@ class Order:
     faults: FaultPlan | None = NOTHING
     safety_ms: int = 60_000
     cast: Cast = HONEST
+    hostility: Hostility = PEACE
     is_sharing: bool = True
 
     def plan(self) -> FaultPlan:
-        """The faults of this run."""
-        if self.faults is not None:
-            return self.faults
-        names = tuple(one.name for one in planned(self.size, self.seed, self.cast).members)
-        return draw_plan(stream(self.seed, "faults"), names, self.safety_ms)
+        """The faults of this run.
+
+        :raises ConfigurationError: for an adversary that cannot be cast.
+        """
+        faults = self.faults
+        if faults is not None and self.hostility == PEACE:
+            return faults
+        members = planned(self.size, self.seed, self.cast).members
+        if faults is None:
+            names = tuple(one.name for one in members)
+            faults = draw_plan(stream(self.seed, "faults"), names, self.safety_ms)
+        return faults.joined(self.hostility.cast(stream(self.seed, "adversaries"), members))
 
     def repeated(self) -> Order:
         """The same run with its faults spelled out, so that some can be left out."""
-        return replace(self, faults=self.plan())
+        return replace(self, faults=self.plan(), hostility=PEACE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +88,8 @@ class Outcome:
     :ivar faults: faults that began, by kind.
     :ivar lives: lives of all nodes together.
     :ivar refusals: what nodes refused and told of, by reason.
+    :ivar adversaries: what each adversary did, and what met it.
+    :ivar promise: what is promised while they are there.
     """
 
     seed: int
@@ -85,6 +102,8 @@ class Outcome:
     lives: int
     refusals: tuple[tuple[str, int], ...]
     violations: tuple[Violation, ...]
+    adversaries: tuple[Deed, ...]
+    promise: Promise
 
 
 def simulate(order: Order) -> Outcome:
@@ -115,7 +134,7 @@ class _Run:
 
     async def run(self) -> Outcome:
         order = self._order
-        network = SimulatedNetwork(order.size, order.seed, order.cast, order.blocks)
+        network = SimulatedNetwork(order.size, order.seed, order.cast, order.blocks, self._plan)
         try:
             async with trio.open_nursery() as nursery:
 
@@ -152,6 +171,8 @@ class _Run:
         settled = max((one.settled for one in network.nodes.values()), default=0)
         wanted = max(self._order.blocks, settled + 1)
         slots = PATIENCE_SLOTS + PATIENCE_SLOTS_PER_BLOCK * (wanted - settled)
+        if not network.promise.finishes:
+            slots = HOPE_SLOTS
         with trio.move_on_after(slots * self._order.size.slot_ms / 1000):
             while any(one.settled < wanted for one in network.honest):
                 await network.changed.wait()
@@ -176,4 +197,6 @@ class _Run:
             lives=sum(one.lives for one in network.nodes.values()),
             refusals=tuple(sorted(network.refusals.items())),
             violations=tuple(violations),
+            adversaries=network.deeds.told(network.honest),
+            promise=network.promise,
         )

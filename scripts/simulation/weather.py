@@ -11,11 +11,11 @@ from protocol.types import Account
 from scripts.simulation.faults import (
     BadLinks,
     Crash,
-    Fault,
     FaultPlan,
     NarrowLink,
     OneWay,
     Partition,
+    Passing,
     Pause,
     SlowDisk,
     WrongClock,
@@ -38,17 +38,17 @@ class Weather:
         self.counts: Counter[str] = Counter()
         self._network = network
         self._revive = revive
-        self._lasting: dict[int, Fault] = {}
+        self._lasting: dict[int, Passing] = {}
 
     async def run(self, plan: FaultPlan) -> None:
         """Let everything happen; returns when the network is healed."""
         async with trio.open_nursery() as nursery:
-            for number, fault in enumerate(plan.faults):
+            for number, fault in enumerate(plan.passing()):
                 nursery.start_soon(self._happen, number, fault, plan.safety_ms)
-            if plan.faults:
+            if plan.passing():
                 await trio.sleep_until((START_MS + plan.safety_ms) / 1000)
 
-    async def _happen(self, number: int, fault: Fault, end_ms: int) -> None:
+    async def _happen(self, number: int, fault: Passing, end_ms: int) -> None:
         if fault.at_ms >= end_ms:
             return
         await trio.sleep_until((START_MS + fault.at_ms) / 1000)
@@ -62,7 +62,7 @@ class Weather:
         self._end(fault)
         self._network.tell("", FaultEnded(fault))
 
-    def _begin(self, fault: Fault) -> None:
+    def _begin(self, fault: Passing) -> None:
         network = self._network
         match fault:
             case Crash(node=name, point=""):
@@ -78,7 +78,7 @@ class Weather:
             case _:
                 self._blow()
 
-    def _end(self, fault: Fault) -> None:
+    def _end(self, fault: Passing) -> None:
         match fault:
             case Crash(node=name):
                 self._network.nodes[name].dies_at = None
@@ -114,7 +114,7 @@ class Weather:
             node.write_ms = slow.get(name, 0)
 
 
-def _troubles_of(fault: Fault) -> list[tuple[str, Troubles]]:
+def _troubles_of(fault: Passing) -> list[tuple[str, Troubles]]:
     """What a fault does to the links of which nodes."""
     match fault:
         case NarrowLink(node=name, bytes_per_s=rate):

@@ -11,6 +11,7 @@ from scripts.simulation.checkers.equal_digests import EqualDigests
 from scripts.simulation.checkers.fair_seed import FairSeed
 from scripts.simulation.checkers.liveness import Liveness
 from scripts.simulation.checkers.minimal_time import MinimalTime
+from scripts.simulation.checkers.nobody_harmed import NobodyHarmed
 from scripts.simulation.checkers.one_log import OneLog
 from scripts.simulation.checkers.one_payment import OnePayment
 from scripts.simulation.checkers.one_vote import OneVote
@@ -40,6 +41,7 @@ ALL: Final[tuple[type[Checker], ...]] = (
     Takeover,
     SecondReading,
     BoundedMemory,
+    NobodyHarmed,
     Liveness,
 )
 """Every checker, in the order in which they are asked."""

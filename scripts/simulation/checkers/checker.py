@@ -27,6 +27,7 @@ class Scene:
     :ivar body: bytes by their hash, from the disk of any node that keeps the rules; None when none
         has them.
     :ivar own: what the disk of a node knows that it said, by name of the node, kind and slot.
+    :ivar excused: honest nodes that may lose rights, because an adversary has chosen them.
     """
 
     genesis: Genesis
@@ -36,6 +37,7 @@ class Scene:
     must_finish: bool = True
     body: Callable[[bytes], bytes | None] = lambda _name: None
     own: Callable[[str, str, int], bytes | None] = lambda _node, _kind, _slot: None
+    excused: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
