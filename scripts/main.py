@@ -138,6 +138,13 @@ def simulate(
     mutants: Annotated[
         bool, typer.Option("--mutants", help="Search for every planted bug instead.")
     ] = False,
+    adversary: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME, NAME:COUNT or NAME:SHARE%; again for more of them."),
+    ] = None,
+    adversaries: Annotated[
+        bool, typer.Option("--adversaries", help="Adversaries are drawn from the seed, too.")
+    ] = False,
     sequencing: options.Sequencing = "fernet",
     proving: options.Proving = "elected",
     settings: options.Settings = None,
@@ -147,6 +154,7 @@ def simulate(
 
     from scripts.launcher.plan import usual_slot_ms
     from scripts.simulation import command
+    from scripts.simulation.adversaries.casting import Hostility
     from scripts.simulation.mutants import command as hunting
     from scripts.simulation.network import Size
     from scripts.simulation.run import Order
@@ -163,7 +171,8 @@ def simulate(
         proving=proving,
     )
     command.check_size(size)
-    order = Order(seed, size, blocks, safety_ms=round(60_000 * minutes))
+    hostility = Hostility(tuple(adversary or ()), is_drawn=adversaries)
+    order = Order(seed, size, blocks, safety_ms=round(60_000 * minutes), hostility=hostility)
     wishes = command.Wishes(order, faults, seeds, jobs, keep_going)
     raise typer.Exit(command.run(wishes, Console(highlight=False, soft_wrap=True)))
 

@@ -16,6 +16,7 @@ from rich.console import Console
 from prover.pool import usable_cores
 from scripts.configuration import ConfigurationError
 from scripts.launcher.plan import usual_slot_ms
+from scripts.simulation.adversaries.telling import told as told_of_adversaries
 from scripts.simulation.checkers.checker import Violation
 from scripts.simulation.faults import FaultPlan, read_plan
 from scripts.simulation.many import Timed, simulate_many, timed
@@ -212,6 +213,7 @@ def told(order: Order, outcome: Outcome, cpu_s: float) -> Iterator[str]:
     yield f"faults      {counted(outcome.faults) or 'none'}"
     yield f"lives       {outcome.lives} of {size.nodes} nodes"
     yield f"refusals    {counted(outcome.refusals) or 'none'}"
+    yield from told_of_adversaries(outcome.adversaries, outcome.promise, outcome.violations)
     for one in outcome.violations:
         yield f"VIOLATION   {sentence_of(one)}"
     if not outcome.violations:

@@ -203,8 +203,8 @@ class SimulatedNetwork:
         self.record.event(round(now_s * 1_000_000), self._numbers[name], event)
         if isinstance(event, MessageRefused):
             self.refusals[event.reason.name] += 1
-        self.deeds.on(name, event)
         at_ms = round(now_s * 1000)
+        self.deeds.on(at_ms, name, event)
         for checker in self.checkers:
             self.violations.extend(checker.on(at_ms, name, event))
         if isinstance(event, BlockFinal) or self.violations:

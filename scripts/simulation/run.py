@@ -10,9 +10,9 @@ from typing import Final
 
 import trio
 
+from scripts.simulation.adversaries.adversary import Deed
 from scripts.simulation.adversaries.casting import PEACE, Hostility
-from scripts.simulation.adversaries.deeds import Deed
-from scripts.simulation.adversaries.promise import Promise
+from scripts.simulation.adversaries.promise import Promise, broken_promises
 from scripts.simulation.checkers.checker import Final as FinalState, Violation
 from scripts.simulation.draw import stream
 from scripts.simulation.faults import NOTHING, FaultPlan, draw_plan
@@ -30,7 +30,10 @@ more are asked for again, and what was lost is given up.
 PATIENCE_SLOTS_PER_BLOCK: Final = 60
 """Slots that each block may take after that."""
 
-HOPE_SLOTS: Final = 60
+MEETING_SLOTS: Final = 24
+"""Slots after which what an adversary does has been answered to, if it is at all."""
+
+HOPE_SLOTS: Final = 40
 """Slots after healing in which a network is watched that does not have to finish anything."""
 
 
@@ -186,6 +189,10 @@ class _Run:
         violations = list(network.violations)
         for checker in network.checkers if not violations else ():
             violations.extend(checker.at_end(at_ms, finals))
+        deeds = network.deeds.told(at_ms, network.honest)
+        if network.promise.agrees and not violations:
+            patience_ms = MEETING_SLOTS * self._order.size.slot_ms
+            violations.extend(broken_promises(deeds, patience_ms))
         return Outcome(
             seed=self._order.seed,
             digest=network.record.digest(),
@@ -197,6 +204,6 @@ class _Run:
             lives=sum(one.lives for one in network.nodes.values()),
             refusals=tuple(sorted(network.refusals.items())),
             violations=tuple(violations),
-            adversaries=network.deeds.told(network.honest),
+            adversaries=deeds,
             promise=network.promise,
         )

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from scripts.cheats.cheat import Cheat, Play, Role
 from scripts.launcher.plan import Member
+from scripts.simulation.faults import Hostile
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,44 @@ class Troupe:
 
     nodes: tuple[Member, ...]
     victims: tuple[Member, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """What became of one adversary.
+
+    :ivar did: what its nodes did that no honest one does, with how often.
+    :ivar first_ms: when the first of it was; None while there was nothing.
+    :ivar met: what honest nodes said to it, with how often.
+    :ivar recorded: its proofs that were recorded.
+    :ivar enlisted: intents of its victims that were ordered.
+    :ivar slashed: what its accounts lost for it, in micro-units.
+    :ivar paid: what its accounts were paid for proofs, in micro-units, by the names of causes.
+    :ivar ended_ms: when the run was over.
+    """
+
+    hostile: Hostile
+    did: tuple[tuple[str, int], ...]
+    first_ms: int | None
+    met: tuple[tuple[str, int], ...]
+    recorded: int
+    enlisted: int
+    slashed: int
+    paid: tuple[tuple[str, int], ...]
+    ended_ms: int
+
+    @property
+    def earned(self) -> int:
+        """What its accounts were paid for proofs, in micro-units."""
+        return sum(amount for _, amount in self.paid)
+
+    def was_met(self, by: str) -> bool:
+        """Whether honest nodes said this to it."""
+        return any(reason == by for reason, _ in self.met)
+
+    def is_older(self, for_ms: int) -> bool:
+        """Whether it began to cheat so long before the end."""
+        return self.first_ms is not None and self.ended_ms - self.first_ms > for_ms
 
 
 class Adversary:
@@ -67,3 +106,19 @@ class Adversary:
     def role(cls, number: int) -> Role:
         """What its node of this number, from 0 on, must be."""
         return cls.roles[min(number, len(cls.roles) - 1)]
+
+    @classmethod
+    def broken(cls, deed: Deed, patience_ms: int) -> str:
+        """How the promise was broken, where that shows in what became of it; empty if it was not.
+
+        :param patience_ms: the network has so long to answer to what it does.
+        """
+        del deed, patience_ms
+        return ""
+
+
+def unmet(deed: Deed, reason: str, patience_ms: int) -> str:
+    """A sentence where nobody gave a reason in time for what an adversary did."""
+    if deed.was_met(reason) or not deed.is_older(patience_ms):
+        return ""
+    return f"did wrong {sum(count for _, count in deed.did)} times and never met {reason}"

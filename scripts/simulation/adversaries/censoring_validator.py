@@ -16,7 +16,7 @@ from protocol.happenings import BlockHeard, Effect, Happening, OperationHeard
 from protocol.replica import Replica
 from protocol.types import Account
 from scripts.cheats.cheat import Cheat, Play, Role, Scene
-from scripts.simulation.adversaries.adversary import Adversary
+from scripts.simulation.adversaries.adversary import Adversary, Deed
 
 
 class Censor(Cheat):
@@ -73,3 +73,9 @@ class CensoringValidator(Adversary):
         del number
         victims = frozenset(one.identity.account for one in self.troupe.victims)
         return (Play(partial(Censor, victims=victims)),)
+
+    @classmethod
+    def broken(cls, deed: Deed, patience_ms: int) -> str:
+        """A victim that was never to be elected."""
+        is_out = not deed.enlisted and deed.is_older(patience_ms)
+        return "let no intent of its victim be ordered" if is_out else ""

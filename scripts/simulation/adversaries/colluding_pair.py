@@ -18,7 +18,8 @@ from protocol.replica import Replica
 from protocol.types import Account
 from scripts.cheats.cheat import Cheat, Play, Role, Scene
 from scripts.cheats.forge import BYTES, Forge
-from scripts.simulation.adversaries.adversary import Adversary
+from scripts.simulation.adversaries.adversary import Adversary, Deed
+from scripts.simulation.adversaries.prover_of_garbage import ProverOfGarbage
 
 
 class Vouch(Cheat):
@@ -73,3 +74,8 @@ class ColludingPair(Adversary):
         if number == 0:
             return (Play(Forge, (BYTES,)),)
         return (Play(partial(Vouch, partner=self.troupe.nodes[0].identity.account)),)
+
+    @classmethod
+    def broken(cls, deed: Deed, patience_ms: int) -> str:
+        """Garbage that was recorded, or not punished."""
+        return ProverOfGarbage.broken(deed, patience_ms)

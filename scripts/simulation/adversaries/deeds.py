@@ -16,7 +16,9 @@ from p2p.observing import MessageRefused
 from protocol.events import (
     EquivocationPunished,
     Event as LogEvent,
+    IntentRegistered,
     InvalidProofPunished,
+    ProofRecorded,
     ProverSlashed,
     RightMissed,
     RoundSkipped,
@@ -24,6 +26,7 @@ from protocol.events import (
 from protocol.happenings import BlockFinal
 from protocol.ledger import Cause, Moved
 from scripts.cheats.node import ANNOUNCEMENTS
+from scripts.simulation.adversaries.adversary import Deed
 from scripts.simulation.faults import Hostile
 from scripts.simulation.happenings import Cheated, Event, HeldAgainst
 
@@ -54,25 +57,6 @@ COUNTED_ONLY: Final = ("TOO_MANY_PENDING", "TOO_MANY_BIDS")
 """Reasons that a node counts and does not tell of, as they come in floods."""
 
 
-@dataclass(frozen=True, slots=True)
-class Deed:
-    """What became of one adversary.
-
-    :ivar did: what its nodes did that no honest one does, with how often.
-    :ivar met: what honest nodes said to it, with how often.
-    :ivar slashed: what its accounts lost for it, in micro-units.
-    :ivar earned: what its accounts were paid for proofs, in micro-units.
-    """
-
-    adversary: str
-    nodes: tuple[str, ...]
-    victims: tuple[str, ...]
-    did: tuple[tuple[str, int], ...]
-    met: tuple[tuple[str, int], ...]
-    slashed: int
-    earned: int
-
-
 @dataclass(slots=True)
 class _Account:
     """The count of one adversary."""
@@ -80,8 +64,11 @@ class _Account:
     hostile: Hostile
     did: Counter[str] = field(default_factory=Counter)
     met: Counter[str] = field(default_factory=Counter)
+    recorded: int = 0
+    enlisted: int = 0
     slashed: int = 0
-    earned: int = 0
+    paid: Counter[str] = field(default_factory=Counter)
+    first_ms: int | None = None
 
 
 class Deeds:
@@ -98,18 +85,22 @@ class Deeds:
         self._hostile = frozenset(hostile)
         self._of_node: dict[str, list[_Account]] = {}
         self._of: dict[bytes, list[_Account]] = {}
+        self._against: dict[bytes, list[_Account]] = {}
         for one in self._accounts:
             for name in (*one.hostile.nodes, *one.hostile.victims):
                 self._of_node.setdefault(name, []).append(one)
             for name in one.hostile.nodes:
                 self._of.setdefault(accounts[name], []).append(one)
+            for name in one.hostile.victims:
+                self._against.setdefault(accounts[name], []).append(one)
         self._height = 0
 
-    def on(self, node: str, event: Event) -> None:
+    def on(self, at_ms: int, node: str, event: Event) -> None:
         """Something happened."""
-        if isinstance(event, Cheated):
+        if isinstance(event, Cheated) and event.what not in ANNOUNCEMENTS:
             for one in self._of_node.get(node, ()):
-                one.did[event.what] += event.what not in ANNOUNCEMENTS
+                one.did[event.what] += 1
+                one.first_ms = at_ms if one.first_ms is None else one.first_ms
         if node in self._hostile or not self._accounts:
             return
         if isinstance(event, MessageRefused):
@@ -121,7 +112,7 @@ class Deeds:
             for told in event.applied.events:
                 self._read(told)
 
-    def told(self, honest: Iterable[SimulatedNode]) -> tuple[Deed, ...]:
+    def told(self, at_ms: int, honest: Iterable[SimulatedNode]) -> tuple[Deed, ...]:
         """All of it, at the end, with what these nodes only counted."""
         for node in honest:
             counts = node.node.refusals if node.node else Counter[tuple[str, str, str]]()
@@ -130,13 +121,15 @@ class Deeds:
                     self._meet(bytes.fromhex(peer), reason, count)
         return tuple(
             Deed(
-                one.hostile.adversary,
-                one.hostile.nodes,
-                one.hostile.victims,
+                one.hostile,
                 _sorted(one.did),
+                one.first_ms,
                 _sorted(one.met),
+                one.recorded,
+                one.enlisted,
                 one.slashed,
-                one.earned,
+                _sorted(one.paid),
+                at_ms,
             )
             for one in self._accounts
         )
@@ -146,27 +139,40 @@ class Deeds:
             one.met[what] += count
 
     def _read(self, event: LogEvent) -> None:
-        match event:
-            case RightMissed(holder=who, failed=True):
-                self._meet(who, "RIGHT_MISSED")
-            case RoundSkipped(leader=who, why=why):
-                self._meet(who, why.name)
-            case ProverSlashed(prover=who):
-                self._meet(who, "PROVER_SLASHED")
-            case EquivocationPunished(offender=who):
-                self._meet(who, "EQUIVOCATION_PUNISHED")
-            case InvalidProofPunished(offender=who):
-                self._meet(who, "INVALID_PROOF_PUNISHED")
-            case Moved():
-                self._follow(event)
-            case _:
-                pass
+        answer = _answer(event)
+        if answer is not None:
+            self._meet(*answer)
+        elif isinstance(event, ProofRecorded):
+            for one in self._of.get(event.prover, ()):
+                one.recorded += 1
+        elif isinstance(event, IntentRegistered):
+            for one in self._against.get(event.prover, ()):
+                one.enlisted += 1
+        elif isinstance(event, Moved):
+            self._follow(event)
 
     def _follow(self, moved: Moved) -> None:
         for one in self._of.get(moved.source.owner, ()) if moved.cause in PENALTIES else ():
             one.slashed += moved.amount
         for one in self._of.get(moved.target.owner, ()) if moved.cause in FOR_PROOFS else ():
-            one.earned += moved.amount
+            one.paid[moved.cause.name] += moved.amount
+
+
+def _answer(event: LogEvent) -> tuple[bytes | None, str] | None:
+    """Whom an event of the log punishes, or passes over, and what for."""
+    match event:
+        case RightMissed(holder=who, failed=True):
+            return who, "RIGHT_MISSED"
+        case RoundSkipped(leader=who, why=why):
+            return who, why.name
+        case ProverSlashed(prover=who):
+            return who, "PROVER_SLASHED"
+        case EquivocationPunished(offender=who):
+            return who, "EQUIVOCATION_PUNISHED"
+        case InvalidProofPunished(offender=who):
+            return who, "INVALID_PROOF_PUNISHED"
+        case _:
+            return None
 
 
 def _sorted(counts: Counter[str]) -> tuple[tuple[str, int], ...]:

@@ -22,7 +22,7 @@ from protocol.signing import digest
 from protocol.types import BlockHash, Slot
 from scripts.cheats.cheat import Cheat, Role
 from scripts.cheats.equivocate import vote_for
-from scripts.simulation.adversaries.adversary import Adversary
+from scripts.simulation.adversaries.adversary import Adversary, Deed, unmet
 
 HEARD_MAX: Final = 16
 """Proposals remembered until their slot is voted in."""
@@ -73,3 +73,8 @@ class DoubleVoter(Adversary):
     promise = "no slot gets two notarised blocks, and its log stake is slashed"
     roles = (Role.VALIDATOR,)
     cheats = (VoteTwice,)
+
+    @classmethod
+    def broken(cls, deed: Deed, patience_ms: int) -> str:
+        """Contradictions that nobody was punished for."""
+        return unmet(deed, "EQUIVOCATION_PUNISHED", patience_ms)

@@ -14,7 +14,7 @@ from protocol.ports import Topic
 from protocol.replica import Replica
 from scripts.cheats.cheat import Cheat, Role
 from scripts.cheats.equivocate import second_proposal
-from scripts.simulation.adversaries.adversary import Adversary
+from scripts.simulation.adversaries.adversary import Adversary, Deed, unmet
 
 
 class ProposeTwice(Cheat):
@@ -54,3 +54,8 @@ class EquivocatingProposer(Adversary):
     promise = "no slot gets two notarised blocks, and its log stake is slashed"
     roles = (Role.VALIDATOR,)
     cheats = (ProposeTwice,)
+
+    @classmethod
+    def broken(cls, deed: Deed, patience_ms: int) -> str:
+        """Contradictions that nobody was punished for."""
+        return unmet(deed, "EQUIVOCATION_PUNISHED", patience_ms)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scripts.cheats.cheat import Role
 from scripts.cheats.flood import Flood
-from scripts.simulation.adversaries.adversary import Adversary
+from scripts.simulation.adversaries.adversary import Adversary, Deed, unmet
 
 
 class Flooder(Adversary):
@@ -15,3 +15,8 @@ class Flooder(Adversary):
     promise = "what is too much is dropped, and honest operations are ordered all the same"
     roles = (Role.NODE,)
     cheats = (Flood,)
+
+    @classmethod
+    def broken(cls, deed: Deed, patience_ms: int) -> str:
+        """Floods that were taken in."""
+        return unmet(deed, "TOO_MANY_PENDING", patience_ms)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from protocol.ledger import Cause
 from scripts.cheats.cheat import Role
 from scripts.cheats.late import Late
-from scripts.simulation.adversaries.adversary import Adversary
+from scripts.simulation.adversaries.adversary import Adversary, Deed
 
 
 class LateProver(Adversary):
@@ -15,3 +16,10 @@ class LateProver(Adversary):
     promise = "its rights pass on, and it is paid as an uncle at most"
     roles = (Role.PROVER,)
     cheats = (Late,)
+
+    @classmethod
+    def broken(cls, deed: Deed, patience_ms: int) -> str:
+        """Pay as if it had been in time."""
+        del patience_ms
+        paid = [amount for cause, amount in deed.paid if cause != Cause.UNCLE_PAY.name]
+        return f"was late with everything and was paid {sum(paid)}" if paid else ""

@@ -10,12 +10,15 @@ cannot be told from another by the log alone; to conserve money and to pay once 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
 from scripts.launcher.plan import Member
+from scripts.simulation.adversaries import ALL
+from scripts.simulation.adversaries.adversary import Deed
+from scripts.simulation.checkers.checker import Violation
 
 AGREEMENT: Final = ("one log", "equal digests", "nobody else harmed")
 """Checkers that bind while less than a third of the log stake is hostile."""
@@ -95,3 +98,12 @@ def _share(stakes: list[tuple[int, bool]]) -> Fraction:
 
 def _percent(share: Fraction) -> str:
     return f"{float(100 * share):.0f} %"
+
+
+def broken_promises(deeds: Iterable[Deed], patience_ms: int) -> Iterator[Violation]:
+    """A violation for each promise of an adversary that was broken."""
+    for deed in deeds:
+        sentence = ALL[deed.hostile.adversary].broken(deed, patience_ms)
+        if sentence:
+            name = f"{deed.hostile.adversary} ({', '.join(deed.hostile.nodes)})"
+            yield Violation("kept promises", deed.ended_ms, "", f"{name} {sentence}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scripts.cheats.cheat import Role
 from scripts.cheats.forge import Forge
-from scripts.simulation.adversaries.adversary import Adversary
+from scripts.simulation.adversaries.adversary import Adversary, Deed, unmet
 
 
 class ProverOfGarbage(Adversary):
@@ -15,3 +15,10 @@ class ProverOfGarbage(Adversary):
     promise = "none of them is recorded, and its stake is slashed for the first that is reported"
     roles = (Role.PROVER,)
     cheats = (Forge,)
+
+    @classmethod
+    def broken(cls, deed: Deed, patience_ms: int) -> str:
+        """Garbage that was recorded, or not punished."""
+        if deed.recorded:
+            return f"announced nothing but garbage, of which {deed.recorded} were recorded"
+        return unmet(deed, "INVALID_PROOF_PUNISHED", patience_ms)

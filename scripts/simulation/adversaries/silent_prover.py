@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scripts.cheats.cheat import Role
 from scripts.cheats.silent import Silent
-from scripts.simulation.adversaries.adversary import Adversary
+from scripts.simulation.adversaries.adversary import Adversary, Deed
 
 
 class SilentProver(Adversary):
@@ -15,3 +15,9 @@ class SilentProver(Adversary):
     promise = "its tree nodes pass on when their windows close, and it earns nothing"
     roles = (Role.PROVER,)
     cheats = (Silent,)
+
+    @classmethod
+    def broken(cls, deed: Deed, patience_ms: int) -> str:
+        """Pay for nothing."""
+        del patience_ms
+        return f"never proved and was paid {deed.earned}" if deed.earned else ""

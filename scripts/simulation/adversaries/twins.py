@@ -27,7 +27,7 @@ from protocol.ports import Topic
 from protocol.replica import Replica
 from protocol.types import BlockHash, Slot
 from scripts.cheats.cheat import Cheat, Play, Role, Scene
-from scripts.simulation.adversaries.adversary import Adversary, Troupe
+from scripts.simulation.adversaries.adversary import Adversary, Deed, Troupe, unmet
 
 
 class Copy(Cheat):
@@ -108,3 +108,8 @@ class Twins(Adversary):
         """The first node's key for all of them."""
         identity = self.troupe.nodes[0].identity
         return (Play(partial(Copy, identity=identity, said=self._said, is_second=number > 0)),)
+
+    @classmethod
+    def broken(cls, deed: Deed, patience_ms: int) -> str:
+        """Contradictions that nobody was punished for."""
+        return unmet(deed, "EQUIVOCATION_PUNISHED", patience_ms)
