@@ -144,6 +144,8 @@ def repeated_by(wishes: Wishes, seed: int) -> str:
     }
     words = [f"{name} {value}" for name, (value, default) in given.items() if value != default]
     words += [f"--set {one}" for one in size.sets]
+    words += [f"--adversary {one}" for one in order.hostility.asked]
+    words += ["--adversaries"] * order.hostility.is_drawn
     return " ".join(["./scripts/provnet simulate --seed", str(seed), *words])
 
 

@@ -12,7 +12,7 @@ import trio
 
 from scripts.simulation.adversaries.adversary import Deed
 from scripts.simulation.adversaries.casting import PEACE, Hostility
-from scripts.simulation.adversaries.promise import Promise, broken_promises
+from scripts.simulation.adversaries.promise import UNTROUBLED, Promise, broken_promises
 from scripts.simulation.checkers.checker import Final as FinalState, Violation
 from scripts.simulation.draw import stream
 from scripts.simulation.faults import NOTHING, FaultPlan, draw_plan
@@ -105,8 +105,8 @@ class Outcome:
     lives: int
     refusals: tuple[tuple[str, int], ...]
     violations: tuple[Violation, ...]
-    adversaries: tuple[Deed, ...]
-    promise: Promise
+    adversaries: tuple[Deed, ...] = ()
+    promise: Promise = UNTROUBLED
 
 
 def simulate(order: Order) -> Outcome:
@@ -190,7 +190,7 @@ class _Run:
         for checker in network.checkers if not violations else ():
             violations.extend(checker.at_end(at_ms, finals))
         deeds = network.deeds.told(at_ms, network.honest)
-        if network.promise.agrees and not violations:
+        if network.promise.agrees:
             patience_ms = MEETING_SLOTS * self._order.size.slot_ms
             violations.extend(broken_promises(deeds, patience_ms))
         return Outcome(

@@ -19,11 +19,11 @@ from scripts.simulation.draw import stream
 from scripts.simulation.faults import (
     BadLinks,
     Crash,
-    Fault,
     FaultPlan,
     NarrowLink,
     OneWay,
     Partition,
+    Passing,
     Pause,
     SlowDisk,
     WrongClock,
@@ -43,7 +43,7 @@ Story = list[tuple[int, str, Event]]
 
 
 @cache
-def told(*happens: Fault, safety_ms: int = 25_000) -> tuple[Story, Outcome]:
+def told(*happens: Passing, safety_ms: int = 25_000) -> tuple[Story, Outcome]:
     """All that was told of a run with these faults."""
     story: Story = []
 
@@ -75,7 +75,7 @@ def test_every_kind_is_drawn_and_survives_a_file(tmp_path: Path) -> None:
         assert read.safety_ms == plan.safety_ms
         assert sorted(map(repr, read.faults)) == sorted(map(repr, plan.faults))
         assert [one.at_ms for one in read.faults] == [one.at_ms for one in plan.faults]
-    assert seen == set(get_args(Fault))
+    assert seen == set(get_args(Passing))
 
 
 def test_a_plan_without_one_of_its_faults_keeps_the_others() -> None:
@@ -181,7 +181,7 @@ def test_a_wrong_clock_is_noticed_by_those_who_are_right() -> None:
 
 
 def test_a_slow_disk_makes_a_late_voter() -> None:
-    def final_in_time(*happens: Fault) -> int:
+    def final_in_time(*happens: Passing) -> int:
         story, _ = told(*happens)
         return len([at for at, _ in of(story, "validator-2", BlockFinal) if 5_000 < at < 20_000])
 
@@ -190,7 +190,7 @@ def test_a_slow_disk_makes_a_late_voter() -> None:
 
 
 def test_bad_and_narrow_links_make_the_log_slower() -> None:
-    def finals(*happens: Fault) -> int:
+    def finals(*happens: Passing) -> int:
         story, _ = told(*happens)
         return len([at for at, _ in of(story, "validator-2", BlockFinal) if at < 25_000])
 
@@ -222,4 +222,5 @@ def test_every_kind_has_a_name_of_its_own() -> None:
         "narrow_link",
         "slow_disk",
         "wrong_clock",
+        "hostile",
     ]

@@ -64,6 +64,10 @@ class Promise:
         return f"{shares}; promised: {', '.join(self.binding)}{waived}"
 
 
+UNTROUBLED: Final = Promise(Fraction(0), Fraction(0), (), ())
+"""Nobody is hostile, and nobody was asked."""
+
+
 def promised(
     members: Iterable[Member], hostile: Collection[str], checkers: Iterable[str]
 ) -> Promise:
