@@ -47,34 +47,46 @@ def only(outcome: Outcome) -> Deed:
     return deed
 
 
+def first(
+    asked: str, is_wanted: Callable[[Deed], bool], blocks: int = 1, size: Size = SMALL
+) -> Outcome:
+    """The first run of a few seeds in which lots gave an adversary its occasion; whatever they
+    gave it, nothing is found.
+    """
+    for seed in range(1, 9):
+        outcome = against(asked, seed=seed, blocks=blocks, size=size)
+        assert outcome.violations == ()
+        if is_wanted(only(outcome)):
+            return outcome
+    pytest.fail(f"{asked} had no occasion, or was not met")
+
+
 # --- each of them ---
 
 STORIES = {
-    "equivocating-proposer": (1, "signs a second proposal", {"EQUIVOCATION_PUNISHED"}),
-    "double-voter": (1, "signs a second vote", {"EQUIVOCATION_PUNISHED"}),
-    "withholding-proposer": (1, "hides a proposal", set()),
-    "censoring-validator": (1, "ignores a proposal", set()),
-    "twins": (1, "signs something else than its twin", {"EQUIVOCATION_PUNISHED"}),
-    "silent-prover": (1, "does not prove", {"RIGHT_MISSED"}),
-    "late-prover": (1, "holds a proof back", {"RIGHT_MISSED"}),
+    "equivocating-proposer": ("signs a second proposal", {"EQUIVOCATION_PUNISHED"}),
+    "double-voter": ("signs a second vote", {"EQUIVOCATION_PUNISHED"}),
+    "withholding-proposer": ("hides a proposal", set()),
+    "censoring-validator": ("ignores a proposal", set()),
+    "twins": ("signs something else than its twin", {"EQUIVOCATION_PUNISHED"}),
+    "silent-prover": ("does not prove", {"RIGHT_MISSED"}),
+    "late-prover": ("holds a proof back", {"RIGHT_MISSED"}),
     "prover-of-garbage": (
-        1,
         "announces a forgery: bytes",
         {"INVALID_PROOF", "INVALID_PROOF_PUNISHED"},
     ),
-    "neglecting-sibling": (5, "ignores its sibling", {"RIGHT_MISSED"}),
-    "record-hoarder": (1, "keeps a record back", set()),
-    "sybil-operator:2": (3, "waits for its one machine", set()),
-    "starving-server": (1, "withholds", set()),
+    "neglecting-sibling": ("ignores its sibling", {"RIGHT_MISSED"}),
+    "record-hoarder": ("keeps a record back", set()),
+    "sybil-operator:2": ("waits for its one machine", set()),
+    "starving-server": ("withholds", set()),
     "colluding-pair": (
-        1,
         "vouches for a proof that it never saw",
         {"INVALID_PROOF", "INVALID_PROOF_PUNISHED"},
     ),
-    "eclipse": (1, "is joined again", set()),
-    "never-forwards": (1, "forwards nothing", set()),
-    "replayer": (1, "says again", set()),
-    "flooder": (1, "sends a wave", {"TOO_MANY_PENDING"}),
+    "eclipse": ("is joined again", set()),
+    "never-forwards": ("forwards nothing", set()),
+    "replayer": ("says again", set()),
+    "flooder": ("sends a wave", {"TOO_MANY_PENDING"}),
 }
 
 SLASHED = ("EQUIVOCATION_PUNISHED", "INVALID_PROOF_PUNISHED")
@@ -90,13 +102,15 @@ def test_every_adversary_has_a_story() -> None:
 
 @pytest.mark.parametrize("asked", STORIES)
 def test_it_acts_and_the_promise_holds(asked: str) -> None:
-    seed, what, reasons = STORIES[asked]
-    outcome = against(asked, seed=seed, blocks=2 if asked == "neglecting-sibling" else 1)
+    what, reasons = STORIES[asked]
+
+    def has_occasion(deed: Deed) -> bool:
+        met = {reason for reason, _ in deed.met}
+        return what in dict(deed.did) and reasons <= met
+
+    outcome = first(asked, has_occasion, blocks=2 if asked == "neglecting-sibling" else 1)
     deed = only(outcome)
-    assert dict(deed.did)[what] > 0
-    assert reasons <= {reason for reason, _ in deed.met}
     assert (deed.slashed > 0) is bool(reasons.intersection(SLASHED))
-    assert outcome.violations == ()
     assert outcome.settled >= 1
     assert outcome.promise.waived == ()
     lines = list(told(outcome.adversaries, outcome.promise, outcome.violations))
@@ -110,8 +124,7 @@ def test_who_never_proves_is_never_paid() -> None:
 
 
 def test_an_uncle_is_paid_as_an_uncle() -> None:
-    outcome = against("late-prover", blocks=2, size=UNCLES_COUNT)
-    assert outcome.violations == ()
+    outcome = first("late-prover", lambda deed: deed.earned > 0, 2, UNCLES_COUNT)
     assert {cause for cause, _ in only(outcome).paid} == {Cause.UNCLE_PAY.name}
 
 
