@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -109,8 +109,12 @@ def _run_many(wishes: Wishes, order: Order, console: Console) -> int:
     tally = Tally()
     console.print(f"seeds {seeds[0]} to {seeds[-1]}, in {jobs} processes")
     began_s = time.monotonic()
-    with console.status("the first seeds") as status, suppress(KeyboardInterrupt):
-        for one in simulate_many(order, seeds, jobs):
+    with (
+        console.status("the first seeds") as status,
+        suppress(KeyboardInterrupt),
+        closing(simulate_many(order, seeds, jobs)) as outcomes,
+    ):
+        for one in outcomes:
             tally.add(one)
             for violation in one.outcome.violations:
                 console.print(f"VIOLATION   {sentence_of(violation)}", markup=False)

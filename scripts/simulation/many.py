@@ -1,12 +1,12 @@
-"""Many seeds over the cores of a machine, each run in a process of its own kind: one seed after the
-other, nothing shared but the code.
+"""Many seeds over the cores of a machine: processes that each run one seed after the other, and
+share nothing but the code.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -33,7 +33,7 @@ def timed(order: Order) -> Timed:
     return Timed(outcome, time.process_time() - began_s)
 
 
-def simulate_many(order: Order, seeds: Iterable[int], jobs: int) -> Iterator[Timed]:
+def simulate_many(order: Order, seeds: Iterable[int], jobs: int) -> Generator[Timed, None, None]:
     """The outcome of each seed, in the order in which they are there; close it to stop early.
 
     :param jobs: processes.

@@ -36,7 +36,6 @@ MEETING_SLOTS: Final = 24
 HOPE_SLOTS: Final = 40
 """Slots after healing in which a network is watched that does not have to finish anything."""
 
-
 COLLECTED: Final = (50_000, 20, 50)
 """Thresholds of Python's collector during a run."""
 

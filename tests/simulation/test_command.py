@@ -137,7 +137,7 @@ def test_many_seeds_run_in_processes_and_each_is_what_it_is_alone() -> None:
 
 
 def run_with(found: list[Timed], monkeypatch: pytest.MonkeyPatch, *, keep_going: bool) -> str:
-    monkeypatch.setattr(command, "simulate_many", lambda *_: iter(found))
+    monkeypatch.setattr(command, "simulate_many", lambda *_: (one for one in found))
     text = io.StringIO()
     console = Console(file=text, highlight=False, soft_wrap=True)
     wishes = Wishes(Order(0), seeds="5..7", jobs=1, keep_going=keep_going)
