@@ -28,9 +28,6 @@ from scripts.proptest.display import Display
 from scripts.proptest.words import counted, story
 from scripts.rules import RULES, class_in, find_rule
 
-EXAMPLES: Final = 20
-"""Stories of each kind on each network, unless told otherwise."""
-
 _MINE: Final = "its own networks"
 
 
@@ -131,8 +128,13 @@ def _conclude(tally: Tally, display: Display) -> None:
     statistical = [one for one in tally.verdicts if one.is_kept is not None]
     if statistical:
         display.say(f"statistics accuse a right rule with one seed in {FALSE_ALARMS:,} at most")
+    told: list[str] = []
     for title, kind, find in tally.finds:
         display.say()
+        if find.broken in told:
+            display.say(f"{title}: a story breaks the same property: {find.broken}")
+            continue
+        told.append(find.broken)
         display.say(f"{title}, the shortest story that shows it:")
         for line in story(find, kind.moves):
             display.say(line)

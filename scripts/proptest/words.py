@@ -92,7 +92,7 @@ def _move(name: str, arguments: Mapping[str, Any]) -> str:
 
 def _meaning(move: Move) -> str:
     """What a move is, in a sentence: the first one of its docstring."""
-    text = " ".join((move.play.__doc__ or "").split())
+    text = " ".join((move.play.__doc__ or "").replace("``", "").split())
     return text.partition(". ")[0].rstrip(".")
 
 

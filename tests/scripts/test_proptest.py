@@ -51,6 +51,11 @@ class Contradiction(Elected):
         raise Refused(Reason.CONTRADICTORY_GENESIS, "nobody could deliver")
 
 
+class Impatient(Elected):
+    def min_ticks(self, index):
+        return 0
+
+
 class NoRule:
     pass
 '''
@@ -98,6 +103,14 @@ def test_a_machine_of_ones_own_brings_its_judges():
     assert "  then this broke: Nothing lasts for more than two ticks." in lines
     assert "  because: the world is too old" in lines
     assert "  seen in: 3" in lines
+
+
+@pytest.mark.usefixtures("own")
+def test_what_breaks_everywhere_is_told_once():
+    code, lines = tried("own.py:Impatient", examples=3)
+    assert code == 1
+    assert sum(1 for line in lines if line == "  because: wrong time") == 1
+    assert sum(1 for line in lines if ": a story breaks the same property: " in line) == 4
 
 
 @pytest.mark.usefixtures("own")
