@@ -135,6 +135,9 @@ def simulate(
     minutes: Annotated[
         float, typer.Option(help="How long things go wrong, in virtual time, where drawn.")
     ] = 1.0,
+    out: Annotated[
+        str, typer.Option(help="Where to write down a run with a violation, with fewest faults.")
+    ] = "",
     mutants: Annotated[
         bool, typer.Option("--mutants", help="Search for every planted bug instead.")
     ] = False,
@@ -173,7 +176,7 @@ def simulate(
     command.check_size(size)
     hostility = Hostility(tuple(adversary or ()), is_drawn=adversaries)
     order = Order(seed, size, blocks, safety_ms=round(60_000 * minutes), hostility=hostility)
-    wishes = command.Wishes(order, faults, seeds, jobs, keep_going)
+    wishes = command.Wishes(order, faults, seeds, jobs, keep_going, out)
     raise typer.Exit(command.run(wishes, Console(highlight=False, soft_wrap=True)))
 
 

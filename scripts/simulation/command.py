@@ -16,6 +16,7 @@ from rich.console import Console
 from prover.pool import usable_cores
 from scripts.configuration import ConfigurationError
 from scripts.launcher.plan import usual_slot_ms
+from scripts.simulation import aftermath
 from scripts.simulation.adversaries.telling import told as told_of_adversaries
 from scripts.simulation.checkers.checker import Violation
 from scripts.simulation.faults import FaultPlan, read_plan
@@ -31,6 +32,7 @@ class Wishes:
     :ivar faults: a file of faults, the word ``drawn``, or empty for none.
     :ivar seeds: ``A..B``, both included; empty: only the seed of the order.
     :ivar jobs: processes; 0: one for each core.
+    :ivar out: the folder for what is left of a violation; empty: it is told and no more.
     """
 
     order: Order
@@ -38,6 +40,7 @@ class Wishes:
     seeds: str = ""
     jobs: int = 0
     keep_going: bool = False
+    out: str = ""
 
 
 DRAWN: Final = "drawn"
@@ -67,7 +70,7 @@ def run(wishes: Wishes, console: Console) -> int:
     order = replace(wishes.order, faults=_faults(wishes))
     if wishes.seeds:
         return _run_many(wishes, order, console)
-    return _run_one(order, console)
+    return _run_one(wishes, order, console)
 
 
 def _faults(wishes: Wishes) -> FaultPlan | None:
@@ -80,14 +83,29 @@ def _faults(wishes: Wishes) -> FaultPlan | None:
     return read_plan(Path(wishes.faults), names)
 
 
-def _run_one(order: Order, console: Console) -> int:
+def _run_one(wishes: Wishes, order: Order, console: Console) -> int:
     console.print(f"seed {order.seed}")
     one = timed(order)
     outcome = one.outcome
     for line in told(order, outcome, one.cpu_s):
         console.print(line, markup=False)
+    if outcome.violations:
+        _look_into(wishes, replace(order, seed=outcome.seed), outcome, console)
     console.print(f"seed {order.seed}")
     return 1 if outcome.violations else 0
+
+
+def _look_into(wishes: Wishes, order: Order, outcome: Outcome, console: Console) -> None:
+    """Shrink a run in which something was found, and write it down, if that is wanted."""
+    if not wishes.out:
+        console.print("hint: give --out FOLDER to have the faults shrunk and the run written down")
+        return
+    checker = outcome.violations[0].checker
+    left = aftermath.write_aftermath(order, checker, Path(wishes.out))
+    for line in aftermath.told(left):
+        console.print(line, markup=False)
+    shortest = replace(wishes, order=left.shrunk.order, faults=str(left.case))
+    console.print(f"repeat it   {repeated_by(shortest, order.seed)}", markup=False)
 
 
 def seeds_of(text: str) -> range:
@@ -125,6 +143,8 @@ def _run_many(wishes: Wishes, order: Order, console: Console) -> int:
             status.update(tally.line(len(seeds), time.monotonic() - began_s))
             if tally.seeds % TOLD_SEEDS == 0 and not console.is_terminal:
                 console.print(tally.line(len(seeds), time.monotonic() - began_s))
+    if tally.first is not None:
+        _look_into(wishes, replace(order, seed=tally.first.seed), tally.first, console)
     for line in tally.lines(time.monotonic() - began_s):
         console.print(line, markup=False)
     console.print(f"seeds {seeds[0]} to {seeds[-1]}")
@@ -159,11 +179,15 @@ def half_of(nodes: int) -> int:
 
 
 class Tally:
-    """What became of many runs together."""
+    """What became of many runs together.
+
+    :ivar first: the first outcome in which something was found.
+    """
 
     def __init__(self) -> None:
         self.seeds = 0
         self.failed: list[int] = []
+        self.first: Outcome | None = None
         self._virtual_ms = 0
         self._cpu_s = 0.0
         self._settled = 0
@@ -183,6 +207,7 @@ class Tally:
         self._digests[outcome.seed] = outcome.digest
         if outcome.violations:
             self.failed.append(outcome.seed)
+            self.first = self.first or outcome
 
     def line(self, wanted: int, wall_s: float) -> str:
         """How far it is."""

@@ -246,6 +246,9 @@ def _draw(lots: random.Random, names: tuple[str, ...], safety_ms: int) -> Passin
 
 # --- files ---
 
+ORDER: Final = "order"
+"""A table that is no fault, but says of which run this is the plan; see ``case``."""
+
 
 def read_plan(path: Path, names: tuple[str, ...]) -> FaultPlan:
     """The plan of a file, for a network of nodes with these names.
@@ -253,6 +256,7 @@ def read_plan(path: Path, names: tuple[str, ...]) -> FaultPlan:
     :raises ConfigurationError: when it cannot be used.
     """
     table = read_toml(path)
+    table.pop(ORDER, None)
     safety_ms = table.pop("safety_ms", None)
     if type(safety_ms) is not int or safety_ms < 0:
         raise ConfigurationError(

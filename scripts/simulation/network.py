@@ -36,6 +36,7 @@ from scripts.simulation.links import CALM, REGIONS, Troubles, link_between
 from scripts.simulation.node import Corrupt, SimulatedNode, on_machine
 from scripts.simulation.record import Record
 from scripts.simulation.scheduling import VirtualClock
+from scripts.simulation.tape import Tape
 
 START_MS: Final = 2_000
 """The first slot begins so long after the nodes."""
@@ -96,6 +97,7 @@ class SimulatedNetwork:
     """All nodes of one run and the hub between them; see :mod:`scripts.simulation.run`.
 
     :param faults: whose adversaries are in the network.
+    :ivar tape: takes in all that happens, where somebody wants to look at it.
     :ivar stopping: set by the first violation.
     :ivar promise: what is promised while so many are hostile: only checkers that bind are asked.
     :ivar changed: set, and replaced, whenever a node settled a block.
@@ -139,6 +141,7 @@ class SimulatedNetwork:
         self.deeds = Deeds(self.company.cast, self.accounts, hostile)
         self.violations: list[Violation] = []
         self.record = Record()
+        self.tape: Tape | None = None
         self.refusals: Counter[str] = Counter()
         self.changed = trio.Event()
         self._numbers = {name: number for number, name in enumerate(("", *self.nodes))}
@@ -205,6 +208,8 @@ class SimulatedNetwork:
             self.refusals[event.reason.name] += 1
         at_ms = round(now_s * 1000)
         self.deeds.on(at_ms, name, event)
+        if self.tape is not None:
+            self.tape.events.append((at_ms, name, event))
         for checker in self.checkers:
             self.violations.extend(checker.on(at_ms, name, event))
         if isinstance(event, BlockFinal) or self.violations:
@@ -214,6 +219,8 @@ class SimulatedNetwork:
         """A node wrote a record into its journal."""
         at_us = round(trio.current_time() * 1_000_000)
         self.record.journal(at_us, self._numbers[name], payload)
+        if self.tape is not None:
+            self.tape.journals.setdefault(name, []).append(payload)
 
     def fail(self, name: str, group: BaseExceptionGroup[Exception]) -> None:
         """A node ended with an exception, which none may."""

@@ -20,6 +20,7 @@ from scripts.simulation.happenings import Healed
 from scripts.simulation.network import HONEST, Cast, SimulatedNetwork, Size, planned
 from scripts.simulation.scheduling import run_virtually
 from scripts.simulation.sharing import shared
+from scripts.simulation.tape import Tape
 from scripts.simulation.weather import Weather
 
 PATIENCE_SLOTS: Final = 240
@@ -108,14 +109,15 @@ class Outcome:
     promise: Promise = UNTROUBLED
 
 
-def simulate(order: Order) -> Outcome:
+def simulate(order: Order, tape: Tape | None = None) -> Outcome:
     """Run a network from its first slot until it has finished its work, or a checker found
     something, or it had long enough.
 
+    :param tape: takes in all that happens.
     :raises Complaint: for what no network can be made of.
     """
     with shared() if order.is_sharing else nullcontext(), rarely_collected():
-        return run_virtually(_Run(order).run, f"turns {order.seed}")
+        return run_virtually(_Run(order, tape).run, f"turns {order.seed}")
 
 
 @contextmanager
@@ -130,13 +132,15 @@ def rarely_collected() -> Iterator[None]:
 
 
 class _Run:
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: Order, tape: Tape | None) -> None:
         self._order = order
+        self._tape = tape
         self._plan = order.plan()
 
     async def run(self) -> Outcome:
         order = self._order
         network = SimulatedNetwork(order.size, order.seed, order.cast, order.blocks, self._plan)
+        network.tape = self._tape
         try:
             async with trio.open_nursery() as nursery:
 
