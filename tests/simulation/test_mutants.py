@@ -24,6 +24,7 @@ FOUND_BY = {
     "pay twice": "one payment",
     "skip a signature": "signed",
     "skip a proof": "verified work",
+    "a good proof is punished": "nobody else harmed",
     "off-by-one window": "takeover",
     "minimal time one tick short": "minimal time",
     "wrong sibling": "takeover",

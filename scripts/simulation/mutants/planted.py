@@ -99,6 +99,12 @@ MUTANTS: Final = (
         _with("forge"),
     ),
     Mutant(
+        "a good proof is punished",
+        "prover.modelled:ModelledBackend.verify",
+        "else _difference(attested, statement)",
+        'else (_difference(attested, statement) or (None if attested.is_merge else "invalid"))',
+    ),
+    Mutant(
         "off-by-one window",
         _ELECTED + "_start_windows",
         "self.window_ticks(index))",
