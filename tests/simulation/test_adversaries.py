@@ -34,7 +34,13 @@ UNCLES_COUNT = Size(
     nodes=7,
     validators=4,
     leaves=4,
-    sets=("proving.uncle_bps=5000", "proving.uncle_reserve_bps=2000", "proving.uncle_ticks=8"),
+    sets=(
+        "proving.uncle_bps=5000",
+        "proving.uncle_reserve_bps=2000",
+        "proving.uncle_ticks=8",
+        "proving.leaf_window_ticks=6",
+        "proving.merge_window_ticks=6",
+    ),
 )
 
 

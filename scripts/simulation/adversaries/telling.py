@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from scripts.simulation.adversaries import ALL
 from scripts.simulation.adversaries.adversary import Deed
 from scripts.simulation.adversaries.promise import Promise
 from scripts.simulation.checkers.checker import Violation
@@ -15,7 +16,9 @@ def told(
 ) -> Iterator[str]:
     """Some lines; none where nobody was hostile."""
     for deed in deeds:
+        kind = ALL[deed.hostile.adversary]
         yield f"adversary   {sentence_of(deed)}"
+        yield f"            it {kind.does}; promised: {kind.promise}"
     if deeds:
         yield f"hostile     {promise.sentence()}"
         yield f"harmed      {_harmed(promise, violations)}"
