@@ -160,12 +160,14 @@ def _meaning(order: Order, block: Mapping[str, Any], state: Mapping[str, Any]) -
         return f"{amount} paid to {order.body['receiver']}"
     kind = str(order.body["stake"])
     name = f"{kind.lower()} stake"
+    ticks, is_log = int(state["epoch_ticks"]), kind == StakeKind.LOG.name
+    border = log_stake_from(int(block["tick"]), ticks)
     for one in _own(block["events"], "Unstaked", state):
         if (one["stake"], one["amount"]) == (kind, order.body["amount"]):
-            return f"{amount} of {name} counts no more, and is paid at tick {one['due']}"
-    ticks = int(state["epoch_ticks"])
-    if kind == StakeKind.LOG.name:
-        return f"{amount} of {name}, which counts from {log_stake_from(int(block['tick']), ticks)}"
+            counts = f"counts until {border}" if is_log else "counts no more"
+            return f"{amount} of {name} {counts}, and is paid at tick {one['due']}"
+    if is_log:
+        return f"{amount} of {name}, which counts from {border}"
     if kind == StakeKind.SEQUENCER.name:
         for one in _own(block["events"], "KeyRegistered", state, "account"):
             since = epoch_begins(int(one["counts_from"]), ticks)
@@ -174,7 +176,7 @@ def _meaning(order: Order, block: Mapping[str, Any], state: Mapping[str, Any]) -
 
 
 def log_stake_from(tick: int, epoch_ticks: int) -> str:
-    """From when on log stake orders the log that was staked at a tick."""
+    """From when on log stake that came or went at a tick orders the log, or does not."""
     return epoch_begins((tick - 1) // epoch_ticks + SNAPSHOT_EPOCHS, epoch_ticks)
 
 

@@ -237,7 +237,8 @@ def test_money_and_stake_are_moved_and_what_it_means_is_said(shared: Shared) -> 
     assert epoch == (at - 1) // network.epoch_ticks + 3
     assert tick == epoch * network.epoch_ticks + 1
     at, due = ticks(
-        r"final at tick (\d+): 3 of log stake counts no more, and is paid at tick (\d+)",
+        r"final at tick (\d+): 3 of log stake counts until epoch \d+, tick \d+, "
+        r"and is paid at tick (\d+)",
         asked("unstake", 3, "--kind", "log"),
     )
     assert due == at + network.exit_delay_ticks
