@@ -181,6 +181,27 @@ def simulate(
 
 
 @application.command()
+def completion(
+    leaves: Annotated[int, typer.Option(help="Leaves of each tree: 1, 2, 4, 8, ...")] = 16,
+    failing: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Probability that a prover fails.")
+    ] = 0.2,
+    jobs: Annotated[int, typer.Option(min=1, help="Trees proven under the rule alone.")] = 200,
+    networks: Annotated[
+        int, typer.Option(min=0, help="Whole simulated networks, one tree each, beside them.")
+    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="What everything follows from.")] = 0,
+) -> None:
+    """Measure how many trees takeover completes while provers fail, beside closed forms."""
+    from rich.console import Console
+
+    from scripts.simulation.completion import Measurement, run
+
+    asked = Measurement(leaves, failing, jobs, networks, seed)
+    raise typer.Exit(run(asked, Console(highlight=False, soft_wrap=True)))
+
+
+@application.command()
 def rules(
     names: Annotated[
         list[str] | None, typer.Argument(help="Rules to show; default: all there are.")
