@@ -271,7 +271,8 @@ class Share:
         n, share = self.jobs, self.completed / self.jobs
         middle = (share + z * z / (2 * n)) / (1 + z * z / n)
         spread = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-        return max(0.0, middle - spread), min(1.0, middle + spread)
+        low = middle - spread if self.completed else 0.0
+        return low, middle + spread if self.completed < n else 1.0
 
     @property
     def is_as_expected(self) -> bool:
