@@ -1,7 +1,7 @@
 """A run as a file: a plan of faults with a table ``[order]``, from which it can be run again.
 
-A case is a file of faults, too: ``provnet simulate --faults FILE`` takes it, and leaves the table
-to the options on the command line.
+A case is a file of faults with all that these happened to: ``provnet simulate --faults FILE`` runs
+it as it was, whatever else the command line says.
 """
 
 from __future__ import annotations
@@ -37,6 +37,11 @@ def format_case(order: Order) -> str:
     given: dict[str, Any] = {"seed": order.seed, "blocks": order.blocks, **size}
     lines = [f"{one.name} = {toml_of(given[one.name])}" for one in fields(Asked)]
     return "\n".join([format_plan(order.plan()), f"[{ORDER}]", *lines]) + "\n"
+
+
+def is_case(path: Path) -> bool:
+    """Whether a file of faults is a case. Raises ConfigurationError when it cannot be read."""
+    return ORDER in read_toml(path)
 
 
 def read_case(path: Path, cast: Cast | None = None) -> Order:

@@ -18,6 +18,7 @@ from scripts.configuration import ConfigurationError
 from scripts.launcher.plan import usual_slot_ms
 from scripts.simulation import aftermath
 from scripts.simulation.adversaries.telling import told as told_of_adversaries
+from scripts.simulation.case import is_case, read_case
 from scripts.simulation.checkers.checker import Violation
 from scripts.simulation.faults import FaultPlan, read_plan
 from scripts.simulation.many import Timed, simulate_many, timed
@@ -67,20 +68,26 @@ def run(wishes: Wishes, console: Console) -> int:
 
     :raises Complaint: for what no network can be made of.
     """
-    order = replace(wishes.order, faults=_faults(wishes))
+    order = _order(wishes)
     if wishes.seeds:
         return _run_many(wishes, order, console)
     return _run_one(wishes, order, console)
 
 
-def _faults(wishes: Wishes) -> FaultPlan | None:
-    if wishes.faults == DRAWN:
-        return None
-    if not wishes.faults:
-        return FaultPlan()
+def _order(wishes: Wishes) -> Order:
+    """What to simulate. A file that is a case is a whole run: nothing else that was asked for
+    counts beside it, but for many seeds.
+    """
     order = wishes.order
+    if wishes.faults == DRAWN:
+        return replace(order, faults=None)
+    if not wishes.faults:
+        return replace(order, faults=FaultPlan())
+    path = Path(wishes.faults)
+    if is_case(path):
+        return read_case(path, order.cast)
     names = tuple(one.name for one in planned(order.size, order.seed, order.cast).members)
-    return read_plan(Path(wishes.faults), names)
+    return replace(order, faults=read_plan(path, names))
 
 
 def _run_one(wishes: Wishes, order: Order, console: Console) -> int:
@@ -104,8 +111,8 @@ def _look_into(wishes: Wishes, order: Order, outcome: Outcome, console: Console)
     left = aftermath.write_aftermath(order, checker, Path(wishes.out))
     for line in aftermath.told(left):
         console.print(line, markup=False)
-    shortest = replace(wishes, order=left.shrunk.order, faults=str(left.case))
-    console.print(f"repeat it   {repeated_by(shortest, order.seed)}", markup=False)
+    again = f"./scripts/provnet simulate --seed {order.seed} --faults {left.case}"
+    console.print(f"repeat it   {again}", markup=False)
 
 
 def seeds_of(text: str) -> range:

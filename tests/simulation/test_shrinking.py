@@ -138,8 +138,12 @@ def test_the_command_tells_how_to_repeat_it(stormy: Order, tmp_path: Path) -> No
         assert run(Wishes(stormy, str(plan)), told) == 1
         assert "hint: give --out" in told.export_text()
         assert run(Wishes(stormy, str(plan), out=str(tmp_path / "left")), told) == 1
+        again = Console(record=True, width=400)
+        case = tmp_path / "left" / "case.toml"
+        assert run(Wishes(Order(0, Size(nodes=4)), str(case)), again) == 1
     text = told.export_text()
-    case = tmp_path / "left" / "case.toml"
+    digests = [line for line in text.splitlines() if line.startswith("digest")]
+    assert digests[-1] in again.export_text()
     assert f"--faults {case}" in text
     assert "shrunk      3 faults to 1" in text
 
