@@ -27,7 +27,7 @@ class Deed:
     """What became of one adversary.
 
     :ivar did: what its nodes did that no honest one does, with how often.
-    :ivar first_ms: when the first of it was; None while there was nothing.
+    :ivar first_ms: when the first of it was since the network was healed; None: there was none.
     :ivar met: what honest nodes said to it, with how often.
     :ivar recorded: its proofs that were recorded.
     :ivar enlisted: intents of its victims that were ordered.

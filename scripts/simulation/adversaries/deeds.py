@@ -28,7 +28,7 @@ from protocol.ledger import Cause, Moved
 from scripts.cheats.node import ANNOUNCEMENTS
 from scripts.simulation.adversaries.adversary import Deed
 from scripts.simulation.faults import Hostile
-from scripts.simulation.happenings import Cheated, Event, HeldAgainst
+from scripts.simulation.happenings import Cheated, Event, Healed, HeldAgainst
 
 if TYPE_CHECKING:
     from scripts.simulation.node import SimulatedNode
@@ -101,6 +101,9 @@ class Deeds:
             for one in self._of_node.get(node, ()):
                 one.did[event.what] += 1
                 one.first_ms = at_ms if one.first_ms is None else one.first_ms
+        if isinstance(event, Healed):
+            for one in self._accounts:
+                one.first_ms = None
         if node in self._hostile or not self._accounts:
             return
         if isinstance(event, MessageRefused):

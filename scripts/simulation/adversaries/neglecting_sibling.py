@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scripts.cheats.cheat import Role
 from scripts.cheats.neglect import Neglect
-from scripts.simulation.adversaries.adversary import Adversary, Deed, unmet
+from scripts.simulation.adversaries.adversary import Adversary
 
 
 class NeglectingSibling(Adversary):
@@ -15,8 +15,3 @@ class NeglectingSibling(Adversary):
     promise = "its merges pass on to the siblings, whose own tree nodes are paid as ever"
     roles = (Role.PROVER,)
     cheats = (Neglect,)
-
-    @classmethod
-    def broken(cls, deed: Deed, patience_ms: int) -> str:
-        """Merges that did not pass on."""
-        return unmet(deed, "RIGHT_MISSED", patience_ms)
