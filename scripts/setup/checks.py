@@ -31,12 +31,16 @@ PROTOCOL_TESTS = ("tests/protocol", "tests/properties")
 TOOL_TESTS = ("tests/scripts", "tests/setup")
 """Tests of the command line and what is around it: with the others they would take too long."""
 
+PROCESS_TESTS = ("tests/processes",)
+"""Tests of whole nodes as processes: most of the time they wait."""
+
 
 def checks_of(tree: Tree) -> list[tuple[Check, ...]]:
     """All checks, those that answer soonest first; those of one group run at the same time."""
     ruff, mypy, coverage = (tree.program(name) for name in ("ruff", "mypy", "coverage"))
     clippy = ("cargo", "clippy", "--release", "--locked", "--all-targets")
-    others = tuple(f"--ignore={folder}" for folder in (*PROTOCOL_TESTS, *TOOL_TESTS))
+    elsewhere = (*PROTOCOL_TESTS, *TOOL_TESTS, *PROCESS_TESTS)
+    others = tuple(f"--ignore={folder}" for folder in elsewhere)
     pytest = ("-m", "pytest", "-p", "no:cacheprovider")
     return [
         (Check("format", tree.root, (ruff, "format", "--check")),),
@@ -47,6 +51,7 @@ def checks_of(tree: Tree) -> list[tuple[Check, ...]]:
         (Check("tests of the crate", tree.crate, ("cargo", "test", "--release", "--locked")),),
         (
             Check("other tests", tree.root, (tree.python, *pytest, *others)),
+            Check("tests of processes", tree.root, (tree.python, *pytest, *PROCESS_TESTS)),
             Check("tests of tools", tree.root, (tree.python, *pytest, *TOOL_TESTS)),
             Check("tests of protocol", tree.root, (coverage, "run", *pytest, *PROTOCOL_TESTS)),
         ),
