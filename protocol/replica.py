@@ -58,7 +58,15 @@ from protocol.happenings import (
     VoteHeard,
 )
 from protocol.ledger import log_stake
-from protocol.machine import EVIDENCE, FinalBlock, Machine, forgery, moment_of
+from protocol.machine import (
+    EVIDENCE,
+    Evidence,
+    FinalBlock,
+    Machine,
+    accused,
+    forgery,
+    moment_of,
+)
 from protocol.messages import (
     LOG_BLOCK_BYTES_MAX,
     BackupBlock,
@@ -445,12 +453,25 @@ class Replica:
                 case Missing():
                     yield FetchBlocks(self.final_height)
                 case Equivocation(evidence):
-                    yield from self._submit(evidence, now_ms)
+                    if not self._is_denounced(evidence):
+                        yield from self._submit(evidence, now_ms)
                 case _:
                     proposer = output.block.header.proposer
                     yield Rejected(output.reason, "", "log proposal", proposer)
         if self.engine.is_over:
             self.engine = self.engine.next(self.machine.sets.successors)
+
+    def _is_denounced(self, evidence: Evidence) -> bool:
+        """Whether the fault was punished, or our own report of it is under way.
+
+        Reports of others do not count: one of them may be false, by who is at fault.
+        """
+        return self.machine.is_punished(evidence) or any(
+            pending.is_own
+            and isinstance(pending.signed.operation.payload, EVIDENCE)
+            and accused(pending.signed.operation.payload) == accused(evidence)
+            for pending in self._pending.values()
+        )
 
     def _apply(self, final: Finalised) -> Iterator[Effect]:
         header, link = final.block.header, final.link
@@ -521,14 +542,17 @@ class Replica:
         chosen: list[SignedOperation] = []
         size = 0
         for pending in self._pending.values():
-            size += len(encode(pending.signed))
-            if len(chosen) == parameters.max_operations_per_log_block or size > BLOCK_ROOM_BYTES:
+            if len(chosen) == parameters.max_operations_per_log_block:
                 break
             if pending.ready_slot is None or pending.ready_slot > slot:
                 continue
-            if self._fault(pending.signed.operation, ordered, height) is None:
-                ordered.add(pending.signed.operation, height)
-                chosen.append(pending.signed)
+            if self._fault(pending.signed.operation, ordered, height) is not None:
+                continue
+            size += len(encode(pending.signed))
+            if size > BLOCK_ROOM_BYTES:
+                break
+            ordered.add(pending.signed.operation, height)
+            chosen.append(pending.signed)
         return tuple(chosen)
 
     def _fault(self, operation: Operation, ordered: _Ordered, height: Tick) -> Reason | None:
@@ -637,9 +661,10 @@ class Replica:
         }
         for pending in self._pending.values():
             operation = pending.signed.operation
-            waits = needs_body(operation) and not pending.is_asked
+            if pending.is_asked or not needs_body(operation):
+                continue
             place = _proof_of(operation)
-            if waits and self._is_judgeable(operation) and place not in checking:
+            if place not in checking and self._is_judgeable(operation):
                 checking.add(place)
                 pending.is_asked = True
                 yield CheckBody(pending.signed)

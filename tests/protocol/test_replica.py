@@ -772,6 +772,39 @@ def test_two_votes_of_one_slot_become_evidence() -> None:
     assert signed.operation.payload.first.vote.voter == actor(SECOND).account
 
 
+def test_a_validator_that_votes_many_times_in_a_slot_is_reported_once() -> None:
+    pair = Pair()
+    slot = pair.replica.engine.slot_at(pair.now)
+    blocks = [pair.proposal(pair.signed(intent(at))) for at in range(1, 6)]
+    for block in blocks:
+        pair.take(VoteHeard(pair.vote(slot, block), pair.now))
+    assert len([one for one in pair.of(Publish) if one.topic is Topic.OPERATIONS]) == 1
+
+
+def test_false_reports_against_itself_keep_no_double_voter_from_being_reported() -> None:
+    pair = Pair()
+    slot = pair.replica.engine.slot_at(pair.now)
+    votes = [pair.vote(slot, pair.proposal(pair.signed(intent(at)))) for at in (1, 2)]
+    false = VoteEvidence(votes[0], replace(votes[1], signature=votes[0].signature))
+    pair.hear(pair.signed(false, who=SECOND))
+    for vote in votes:
+        pair.take(VoteHeard(vote, pair.now))
+    assert len([one for one in pair.of(Publish) if one.topic is Topic.OPERATIONS]) == 1
+
+
+def test_what_is_left_out_of_a_block_takes_no_room_in_it() -> None:
+    story = Story()
+    moot = [story.signed(equivocation(story), who=who) for who in (PROVER, SECOND, POOR)]
+    room = max(len(encode(one)) for one in moot) * 2
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("protocol.replica.BLOCK_ROOM_BYTES", room)
+        for signed in (*moot, story.signed(intent())):
+            story.hear(signed)
+        story.slots(1)
+    (first,) = story.proposals()[:1]
+    assert len(first.operations) == 2
+
+
 def test_messages_that_the_engine_refuses_are_rejected_with_its_reason() -> None:
     pair = Pair()
     block = pair.proposal()
