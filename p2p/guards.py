@@ -26,7 +26,7 @@ from libp2p.identity.identify_push.identify_push import ID_PUSH
 from libp2p.io.exceptions import ConnectionClosedError, IncompleteReadError
 from libp2p.network.exceptions import SwarmException
 from libp2p.pubsub import gossipsub, pubsub
-from libp2p.stream_muxer.yamux.yamux import Yamux
+from libp2p.stream_muxer.yamux.yamux import Yamux, YamuxStream
 
 from p2p import limits, thrift
 from p2p.identity import account_of
@@ -49,6 +49,7 @@ def patch_library() -> None:
     thrift.spare_cpu()
     _bound_unread_bytes()
     _no_peer_record_in_rpc()
+    _bound_resets()
     replace_part(pubsub, "RpcQueue", Outbox)
 
 
@@ -75,6 +76,20 @@ def _bound_unread_bytes() -> None:
         return await original(self, length)
 
     replace_part(Yamux, "_read_data_body", bounded)
+
+
+def _bound_resets() -> None:
+    # The library resets streams under a shield: with a peer that reads nothing it would wait for
+    # ever, and whoever cancels it, too.
+    original = YamuxStream.reset
+
+    async def reset(self: YamuxStream) -> None:
+        with trio.move_on_after(limits.STREAM_RESET_S) as scope:
+            await original(self)
+        if scope.cancelled_caught:
+            await self.conn._finalize_stream(self, fully_closed=True)
+
+    replace_part(YamuxStream, "reset", reset)
 
 
 def _no_peer_record_in_rpc() -> None:

@@ -256,6 +256,25 @@ def test_a_body_that_has_arrived_is_taken_whole() -> None:
     in_virtual_time(body)
 
 
+class DeafSession(FakeSession):
+    """A connection to somebody who reads nothing."""
+
+    async def write(self, data: bytes) -> None:
+        await trio.sleep_forever()
+
+
+def test_a_reset_waits_for_nobody_who_reads_nothing() -> None:
+    async def body() -> None:
+        connection = Yamux(DeafSession(b""), ID, is_initiator=True)
+        stream = connection.streams[1] = YamuxStream(1, connection, True)
+        with trio.fail_after(limits.STREAM_RESET_S + 0.1):
+            await stream.reset()
+        assert stream.closed
+        assert 1 not in connection.streams
+
+    in_virtual_time(body)
+
+
 def test_a_body_that_never_arrives_still_has_a_deadline() -> None:
     async def body() -> None:
         connection = Yamux(FakeSession(b"part"), ID, is_initiator=True)
