@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,14 +36,19 @@ main()
 
 
 def prepared(place: Path) -> Path:
-    """What the only validator of a network starts from; it makes blocks of the log by itself."""
+    """What the only node of a network starts from: it orders, makes blocks and proves them."""
     plan = ALONE.starting_at(SystemClock().now_ms())
-    member = plan.members[0]
+    member, prover = plan.members
+    configuration = replace(member.configuration, prover=prover.configuration.prover)
+    genesis = replace(
+        plan.genesis,
+        accounts=tuple(replace(one, prover_stake=one.log_stake) for one in plan.genesis.accounts),
+    )
     folder = place / "nodes" / member.name
     folder.mkdir(parents=True)
     save_identity(folder / "keys.toml", member.secret)
-    save_configuration(folder / "node.toml", member.configuration)
-    (folder / member.configuration.genesis).write_text(format_genesis(plan.genesis))
+    save_configuration(folder / "node.toml", configuration)
+    (folder / configuration.genesis).write_text(format_genesis(genesis))
     return folder
 
 
