@@ -60,7 +60,6 @@ from protocol.happenings import (
 from protocol.ledger import log_stake
 from protocol.machine import (
     EVIDENCE,
-    Evidence,
     FinalBlock,
     Machine,
     accused,
@@ -79,10 +78,12 @@ from protocol.messages import (
     Payload,
     ProofEvidence,
     ProofRecord,
+    ProposalEvidence,
     SignedOperation,
     SignedVote,
     UncleClaim,
     Vote,
+    VoteEvidence,
     operation_hash,
     operation_is_signed,
     operations_digest,
@@ -453,7 +454,7 @@ class Replica:
                 case Missing():
                     yield FetchBlocks(self.final_height)
                 case Equivocation(evidence):
-                    if not self._is_denounced(evidence):
+                    if self._is_worth_a_report(evidence):
                         yield from self._submit(evidence, now_ms)
                 case _:
                     proposer = output.block.header.proposer
@@ -461,17 +462,10 @@ class Replica:
         if self.engine.is_over:
             self.engine = self.engine.next(self.machine.sets.successors)
 
-    def _is_denounced(self, evidence: Evidence) -> bool:
-        """Whether the fault was punished, or our own report of it is under way.
-
-        Reports of others do not count: one of them may be false, by who is at fault.
-        """
-        return self.machine.is_punished(evidence) or any(
-            pending.is_own
-            and isinstance(pending.signed.operation.payload, EVIDENCE)
-            and accused(pending.signed.operation.payload) == accused(evidence)
-            for pending in self._pending.values()
-        )
+    def _is_worth_a_report(self, evidence: VoteEvidence | ProposalEvidence) -> bool:
+        """Whether there is something left to be taken for the fault."""
+        stake = self.machine.ledger.at_risk(log_stake(accused(evidence)[0]))
+        return stake > 0 and not self.machine.is_punished(evidence)
 
     def _apply(self, final: Finalised) -> Iterator[Effect]:
         header, link = final.block.header, final.link

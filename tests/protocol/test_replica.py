@@ -28,6 +28,7 @@ from protocol.happenings import (
     TimePassed,
     VoteHeard,
 )
+from protocol.ledger import BURNED, Cause, Moved, log_stake
 from protocol.machine import forgery
 from protocol.messages import (
     LOG_BLOCK_BYTES_MAX,
@@ -772,37 +773,39 @@ def test_two_votes_of_one_slot_become_evidence() -> None:
     assert signed.operation.payload.first.vote.voter == actor(SECOND).account
 
 
-def test_a_validator_that_votes_many_times_in_a_slot_is_reported_once() -> None:
-    pair = Pair()
+def reports(pair: Pair) -> int:
+    """How many reports come of five votes of one validator in one slot."""
     slot = pair.replica.engine.slot_at(pair.now)
-    blocks = [pair.proposal(pair.signed(intent(at))) for at in range(1, 6)]
-    for block in blocks:
+    for at in range(1, 6):
+        block = pair.proposal(pair.signed(intent(at)))
         pair.take(VoteHeard(pair.vote(slot, block), pair.now))
-    assert len([one for one in pair.of(Publish) if one.topic is Topic.OPERATIONS]) == 1
+    return len([one for one in pair.of(Publish) if one.topic is Topic.OPERATIONS])
 
 
-def test_false_reports_against_itself_keep_no_double_voter_from_being_reported() -> None:
-    pair = Pair()
-    slot = pair.replica.engine.slot_at(pair.now)
-    votes = [pair.vote(slot, pair.proposal(pair.signed(intent(at)))) for at in (1, 2)]
-    false = VoteEvidence(votes[0], replace(votes[1], signature=votes[0].signature))
-    pair.hear(pair.signed(false, who=SECOND))
-    for vote in votes:
-        pair.take(VoteHeard(vote, pair.now))
-    assert len([one for one in pair.of(Publish) if one.topic is Topic.OPERATIONS]) == 1
+def test_a_validator_that_votes_many_times_in_a_slot_is_reported_once() -> None:
+    assert reports(Pair()) == 1
 
 
-def test_what_is_left_out_of_a_block_takes_no_room_in_it() -> None:
+def test_what_cannot_be_punished_is_not_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    penniless = Pair()
+    ledger, stake = penniless.replica.machine.ledger, log_stake(actor(SECOND).account)
+    ledger.forfeit(Moved(stake, BURNED, ledger.at_risk(stake), Cause.EQUIVOCATION))
+    assert reports(penniless) == 0
+    punished = Pair()
+    monkeypatch.setattr(punished.replica.machine, "is_punished", lambda evidence: True)
+    assert reports(punished) == 0
+
+
+def test_what_is_left_out_of_a_block_takes_no_room_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     story = Story()
     moot = [story.signed(equivocation(story), who=who) for who in (PROVER, SECOND, POOR)]
-    room = max(len(encode(one)) for one in moot) * 2
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("protocol.replica.BLOCK_ROOM_BYTES", room)
-        for signed in (*moot, story.signed(intent())):
-            story.hear(signed)
-        story.slots(1)
-    (first,) = story.proposals()[:1]
-    assert len(first.operations) == 2
+    intents = [story.signed(intent(at)) for at in (1, 2)]
+    room = sum(len(encode(one)) for one in (moot[0], intents[0]))
+    monkeypatch.setattr("protocol.replica.BLOCK_ROOM_BYTES", room)
+    for signed in (*moot, *intents):
+        story.hear(signed)
+    story.slots(1)
+    assert story.proposals()[0].operations == (moot[0], intents[0])
 
 
 def test_messages_that_the_engine_refuses_are_rejected_with_its_reason() -> None:
