@@ -34,12 +34,15 @@ TOOL_TESTS = ("tests/scripts", "tests/setup")
 PROCESS_TESTS = ("tests/processes",)
 """Tests of whole nodes as processes: most of the time they wait."""
 
+MODEL_TESTS = ("tests/models", "tests/simulation")
+"""Tests of whole networks in one process: simulated, and searched in the small."""
+
 
 def checks_of(tree: Tree) -> list[tuple[Check, ...]]:
     """All checks, those that answer soonest first; those of one group run at the same time."""
     ruff, mypy, coverage = (tree.program(name) for name in ("ruff", "mypy", "coverage"))
     clippy = ("cargo", "clippy", "--release", "--locked", "--all-targets")
-    elsewhere = (*PROTOCOL_TESTS, *TOOL_TESTS, *PROCESS_TESTS)
+    elsewhere = (*PROTOCOL_TESTS, *TOOL_TESTS, *PROCESS_TESTS, *MODEL_TESTS)
     others = tuple(f"--ignore={folder}" for folder in elsewhere)
     pytest = ("-m", "pytest", "-p", "no:cacheprovider")
     return [
@@ -52,6 +55,7 @@ def checks_of(tree: Tree) -> list[tuple[Check, ...]]:
         (
             Check("other tests", tree.root, (tree.python, *pytest, *others)),
             Check("tests of processes", tree.root, (tree.python, *pytest, *PROCESS_TESTS)),
+            Check("tests of models", tree.root, (tree.python, *pytest, *MODEL_TESTS)),
             Check("tests of tools", tree.root, (tree.python, *pytest, *TOOL_TESTS)),
             Check("tests of protocol", tree.root, (coverage, "run", *pytest, *PROTOCOL_TESTS)),
         ),
