@@ -182,7 +182,7 @@ class MemoryNetwork:
 
     async def stalled(self, account: Account) -> None:
         """Return once the account's node is not stalled."""
-        while self._stalled_until.get(account, 0.0) > trio.current_time():  # noqa: ASYNC110
+        while self._stalled_until.get(account, 0.0) > trio.current_time():  # noqa: ASYNC110 -- it moves
             await trio.sleep_until(self._stalled_until[account])
 
     def start(self, node: MemoryNode) -> None:

@@ -77,7 +77,7 @@ def seek(
     trial, last = Trial(), World(kind.like())
     is_searching = True
 
-    class Watched(kind):  # type: ignore[valid-type,misc]
+    class Watched(kind):  # type: ignore[valid-type,misc]  # a class that is a value
         def teardown(self) -> None:
             nonlocal last, is_searching
             last = self.world

@@ -99,9 +99,10 @@ def _load(path: Path) -> tuple[Gift, ...]:
         return ()
     try:
         raw: Any = json.loads(path.read_text())
-        return parse(tuple[Gift, ...], raw, path.name)  # type: ignore[no-any-return]
+        gifts: tuple[Gift, ...] = parse(tuple[Gift, ...], raw, path.name)
     except (OSError, ValueError, RecursionError, Misshapen) as failure:
         raise ConfigurationError(
             f"{path} cannot be used: {failure}",
             "restore it from a copy; without the file all limits of the faucet start anew",
         ) from None
+    return gifts

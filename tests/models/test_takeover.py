@@ -81,7 +81,10 @@ def bound(opened: Tick) -> int:
 def check_failure_sets(like: Scenario, first: int = 0) -> Iterator[tuple[int, int]]:
     """Play all failure sets over a deal; gives each set with the ticks that it took."""
     skipped = iter(range(first))
-    wish = lambda job: has_distinct_leaves(job) and next(skipped, None) is None  # noqa: E731
+
+    def wish(job: JobView) -> bool:
+        return has_distinct_leaves(job) and next(skipped, None) is None
+
     start, job = world_with_job(replace(like, cards=(1,) * LEAVES), 3, wish)
     for failed in range(1 << LEAVES):
         dead = [name for number, name in enumerate(PROVERS) if failed >> number & 1]

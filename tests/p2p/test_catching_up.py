@@ -95,6 +95,19 @@ def _short_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catching_up, "RANGE_BLOCKS", LENGTH)
 
 
+def meet_liars(place: Absence, liars: list[Resident], lying: Callable[[Answer], Answer]) -> None:
+    """Let the log grow, some lie about it, and the absent come back and catch up."""
+
+    async def story(nursery: trio.Nursery) -> None:
+        await place.grow()
+        for liar in liars:
+            place.serve(liar, lying)
+        nursery.start_soon(place.absent.run)
+        await place.caught_up()
+
+    live(place.town, story)
+
+
 def test_who_was_away_asks_all_at_once_and_for_nothing_twice(tmp_path: Path) -> None:
     place = Absence(tmp_path)
 
@@ -207,14 +220,7 @@ def test_who_lies_is_blamed_and_the_others_do_its_part(
 
         return answer
 
-    async def story(nursery: trio.Nursery) -> None:
-        await place.grow()
-        for liar in liars:
-            place.serve(liar, lying)
-        nursery.start_soon(place.absent.run)
-        await place.caught_up()
-
-    live(place.town, story)
+    meet_liars(place, liars, lying)
     place.town.assert_agreement()
     assert {one.reason for one in place.refusals} == {reason}
     assert {one.peer for one in place.refusals} == {one.account for one in liars}
@@ -292,14 +298,7 @@ def test_a_well_made_log_that_is_not_ours_is_held_against_who_sent_it(tmp_path: 
 
             return answer
 
-        async def story(nursery: trio.Nursery) -> None:
-            await place.grow()
-            for liar in liars:
-                place.serve(liar, lying)
-            nursery.start_soon(place.absent.run)
-            await place.caught_up()
-
-        live(place.town, story)
+        meet_liars(place, liars, lying)
     place.town.assert_agreement()
     assert {one.peer for one in place.refusals} <= {one.account for one in liars}
     assert {one.reason for one in place.refusals} == {Reason.OFF_FINAL_CHAIN}

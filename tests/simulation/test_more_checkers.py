@@ -297,7 +297,7 @@ def test_refusals_speaks_of_an_operation_that_counts_twice(story: Story) -> None
 
 def test_refusals_speaks_of_a_message_that_was_refused_without_a_word(story: Story) -> None:
     good = MessageRefused("vote", Reason.EXPIRED, None, "")
-    bad = MessageRefused("vote", None, None, "")  # type: ignore[arg-type]
+    bad = MessageRefused("vote", None, None, "")
     assert story.with_event(0, good).heard_by(Refusals) == []
     assert says(story.with_event(0, bad), Refusals, "does not say why")
 

@@ -72,7 +72,7 @@ class Site:
         """What the node would submit."""
         view: Any = self.source.node
         actions = self.source.desk.decide(view, SlotBegan(Slot(1)))
-        return [one.payload for one in actions if isinstance(one, Submit)]  # type: ignore[misc]
+        return [one.payload for one in actions if isinstance(one, Submit)]
 
     def serve(self, talk: Callable[[Client], Awaitable[None]]) -> None:
         serve(self.source, talk)

@@ -62,7 +62,7 @@ def test_no_limit_is_ever_passed(steps: list[tuple[int, int, int, str, int]]) ->
         asked = ask(account, address, head - behind)
         if refusal(state, asked, head, now)[0] is None:
             state = granted(state, asked, head, now)
-            given_so_far.append(Gift(asked, 10, Milliseconds(now)))  # type: ignore[arg-type]
+            given_so_far.append(Gift(asked, 10, Milliseconds(now)))
     times = [one.at_ms for one in given_so_far]
     assert all(b - a >= 2_000 for a, b in pairwise(times))
     for chosen, most, pause_ms in (
