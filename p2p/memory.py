@@ -182,7 +182,8 @@ class MemoryNetwork:
 
     async def stalled(self, account: Account) -> None:
         """Return once the account's node is not stalled."""
-        while self._stalled_until.get(account, 0.0) > trio.current_time():  # noqa: ASYNC110 -- it moves
+        # the end may be put off meanwhile
+        while self._stalled_until.get(account, 0.0) > trio.current_time():  # noqa: ASYNC110
             await trio.sleep_until(self._stalled_until[account])
 
     def start(self, node: MemoryNode) -> None:
