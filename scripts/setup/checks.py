@@ -31,18 +31,15 @@ PROTOCOL_TESTS = ("tests/protocol", "tests/properties")
 TOOL_TESTS = ("tests/scripts", "tests/setup")
 """Tests of the command line and what is around it: with the others they would take too long."""
 
-PROCESS_TESTS = ("tests/processes",)
-"""Tests of whole nodes as processes: most of the time they wait."""
-
-MODEL_TESTS = ("tests/models", "tests/simulation")
-"""Tests of whole networks in one process: simulated, and searched in the small."""
+NETWORK_TESTS = ("tests/processes", "tests/models", "tests/simulation")
+"""Tests of whole networks: of processes, which mostly wait, searched in the small, simulated."""
 
 
 def checks_of(tree: Tree) -> list[tuple[Check, ...]]:
     """All checks, those that answer soonest first; those of one group run at the same time."""
     ruff, mypy, coverage = (tree.program(name) for name in ("ruff", "mypy", "coverage"))
     clippy = ("cargo", "clippy", "--release", "--locked", "--all-targets")
-    elsewhere = (*PROTOCOL_TESTS, *TOOL_TESTS, *PROCESS_TESTS, *MODEL_TESTS)
+    elsewhere = (*PROTOCOL_TESTS, *TOOL_TESTS, *NETWORK_TESTS)
     others = tuple(f"--ignore={folder}" for folder in elsewhere)
     pytest = ("-m", "pytest", "-p", "no:cacheprovider")
     return [
@@ -54,8 +51,7 @@ def checks_of(tree: Tree) -> list[tuple[Check, ...]]:
         (Check("tests of the crate", tree.crate, ("cargo", "test", "--release", "--locked")),),
         (
             Check("other tests", tree.root, (tree.python, *pytest, *others)),
-            Check("tests of processes", tree.root, (tree.python, *pytest, *PROCESS_TESTS)),
-            Check("tests of models", tree.root, (tree.python, *pytest, *MODEL_TESTS)),
+            Check("tests of networks", tree.root, (tree.python, *pytest, *NETWORK_TESTS)),
             Check("tests of tools", tree.root, (tree.python, *pytest, *TOOL_TESTS)),
             Check("tests of protocol", tree.root, (coverage, "run", *pytest, *PROTOCOL_TESTS)),
         ),

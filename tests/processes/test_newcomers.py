@@ -55,7 +55,7 @@ def joined(old: Shared, folder: Path, *more: str, ticks: int = 0) -> str:
     for line in output_of(process):
         lines.append(line)
         if line.startswith("synced: tick"):
-            wait_for_final(folder, max(finals(folder)) + ticks, process)
+            wait_for_final(folder, max(finals(folder), default=0) + ticks, process)
             break
     process.send_signal(signal.SIGTERM)
     rest, _ = process.communicate(timeout=PATIENCE_S)

@@ -58,7 +58,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, circuits: Path) -> Finish
     os.environ["PROVNET_CIRCUITS"] = str(circuits)
     testnet = provnet(
         "testnet", "--provers", 3, "--leaves", 2, "--blocks", 2, "--kill", "any@leaf",
-        "--restart", 40, "--out", folder,
+        "--restart", 75, "--out", folder,
     )  # fmt: skip
     lines = []
     observer: subprocess.Popen[str] | None = None
